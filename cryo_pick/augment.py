@@ -1,0 +1,62 @@
+"""Variations of a training sample that move image and positions together, as pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryo_pick.settings import AugmentSettings
+
+
+@dataclass(frozen=True)
+class GridSymmetry:
+    """A symmetry of the voxel grid: quarter turns about z, then mirrors.
+
+    Quarter turns about x or y are left out: the missing wedge makes z special.
+    """
+
+    mirror: tuple[bool, bool, bool] = (False, False, False)
+    turns: int = 0
+
+    @classmethod
+    def draw(cls, settings: AugmentSettings, rng: np.random.Generator) -> GridSymmetry:
+        """A random symmetry among those that `settings` allows."""
+        mirror = (rng.random(3) < 0.5) & settings.flip
+        turns = int(rng.integers(4)) if settings.rot90 else 0
+        return cls((bool(mirror[0]), bool(mirror[1]), bool(mirror[2])), turns)
+
+    def volume(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Move the last three axes (d, h, w) of an array; h must equal w where turns is odd."""
+        out = np.rot90(volume, self.turns, axes=(-2, -1))
+        axes = [a - 3 for a in range(3) if self.mirror[a]]
+        return np.flip(out, axes) if axes else out
+
+    def points(
+        self, index: NDArray[np.float64], shape: tuple[int, int, int]
+    ) -> NDArray[np.float64]:
+        """Move fractional indices (n, 3), zyx, of a volume of `shape` with it."""
+        centre = (np.array(shape) - 1) / 2
+        return self.vectors(index - centre) + centre
+
+    def vectors(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn difference vectors (n, 3), zyx."""
+        z, y, x = np.moveaxis(np.asarray(vectors, np.float64), -1, 0)
+        for _ in range(self.turns % 4):
+            y, x = -x, y  # what numpy.rot90 does to an index
+        sign = np.where(self.mirror, -1.0, 1.0)
+        return np.stack([z, y, x], -1) * sign
+
+
+def vary_intensity(
+    volume: NDArray[np.float32], settings: AugmentSettings, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Scale, shift and noise of random strength, on a volume of unit variance."""
+    factor = 1 + rng.uniform(-settings.scale, settings.scale)
+    offset = rng.uniform(-settings.shift, settings.shift)
+    out = volume * np.float32(factor) + np.float32(offset)
+    strength = rng.uniform(0, settings.noise)
+    if strength > 0:
+        out += np.float32(strength) * rng.standard_normal(volume.shape, np.float32)
+    return out

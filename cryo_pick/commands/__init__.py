@@ -1,0 +1,1 @@
+"""The commands of `cryo-pick`, one module each."""

@@ -1,0 +1,186 @@
+"""Which values of a config make sense, beyond their type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+from cryo_pick.memory import parse_memory
+
+
+class Check:
+    """A condition on one value, and what it expects, in words."""
+
+    def __init__(self, test: Callable[[Any], bool], expected: str) -> None:
+        self.test = test
+        self.expected = expected
+
+    def or_null(self) -> Check:
+        """The same, but null is fine too."""
+        return Check(lambda v: v is None or self.test(v), f"{self.expected}, or null")
+
+
+def at_least(low: float) -> Check:
+    """A finite number of at least `low`."""
+    return Check(lambda v: math.isfinite(v) and v >= low, f"{low} or more")
+
+
+def above(low: float) -> Check:
+    """A finite number above `low`."""
+    return Check(lambda v: math.isfinite(v) and v > low, f"a number above {low}")
+
+
+def between(low: float, high: float) -> Check:
+    """A number from `low` to `high`, both allowed."""
+    return Check(lambda v: low <= v <= high, f"a number from {low} to {high}")
+
+
+def inside(low: float, high: float) -> Check:
+    """A number between `low` and `high`, neither allowed."""
+    return Check(lambda v: low < v < high, f"a number above {low} and below {high}")
+
+
+def one_of(*names: object) -> Check:
+    """One of a few values."""
+    return Check(lambda v: v in names, f"one of {', '.join(map(str, names))}")
+
+
+def three(each: Callable[[Any], bool], expected: str) -> Check:
+    """A list of three numbers, z y x, that each pass."""
+    return Check(lambda v: len(v) == 3 and all(map(each, v)), f"three {expected}, [z,y,x]")
+
+
+def _is_memory(text: str) -> bool:
+    try:
+        return parse_memory(text) > 0
+    except ValueError:
+        return False
+
+
+PRECISION = one_of("auto", "fp32", "bf16", "fp16")
+ACCELERATOR = one_of("auto", "cpu", "cuda")
+VIEWS = one_of(1, 2, 4, 8)
+SHARE = between(0, 1)
+BELOW_ONE = Check(lambda v: 0 <= v < 1, "a number from 0 to below 1")
+NOT_EMPTY = Check(lambda v: bool(str(v).strip()), "a name")
+EIGHTS = three(lambda v: v > 0 and v % 8 == 0, "positive multiples of 8")
+NAMES = Check(lambda v: all(str(n).strip() for n in v), "a list of names")
+SOME_NAMES = Check(lambda v: len(v) > 0 and NAMES.test(v), "at least one name")
+
+OPTIMIZER: dict[str, Check] = {
+    "steps": at_least(1),
+    "minutes": above(0).or_null(),
+    "batch_size": at_least(1),
+    "learning_rate": above(0),
+    "weight_decay": at_least(0),
+    "warmup": BELOW_ONE,
+    "ema_decay": BELOW_ONE,
+    "clip_norm": above(0),
+    "precision": PRECISION,
+    "accelerator": ACCELERATOR,
+    "devices": at_least(1),
+    "seed": at_least(0),
+    "checkpoint_every_s": above(0),
+}
+"""Checks of :class:`~cryo_pick.settings.OptimizerSettings`."""
+
+CHECKS: dict[str, Check] = {
+    "data.project": NOT_EMPTY.or_null(),
+    "data.voxel_spacing": above(0).or_null(),
+    "data.tomo_type": NOT_EMPTY.or_null(),
+    "data.user_id": NOT_EMPTY.or_null(),
+    "data.session_id": NOT_EMPTY.or_null(),
+    "data.runs": SOME_NAMES.or_null(),
+    "data.exclude_runs": NAMES,
+    "data.origin": three(math.isfinite, "finite lengths in Å").or_null(),
+    "data.origin_voxels": Check(math.isfinite, "a finite number").or_null(),
+    "data.cache": NOT_EMPTY.or_null(),
+    "objects": one_of("project", "czii"),
+    "model.network": NOT_EMPTY,
+    "model.path": NOT_EMPTY.or_null(),
+    "target.sigma": above(0).or_null(),
+    "target.sigma_per_radius": above(0),
+    "target.sigma_min": above(0),
+    "target.sigma_max": above(0),
+    "loss.name": NOT_EMPTY,
+    "augment.scale": BELOW_ONE,
+    "augment.shift": at_least(0),
+    "augment.noise": at_least(0),
+    **{f"train.optimizer.{name}": check for name, check in OPTIMIZER.items()},
+    "train.crop": EIGHTS,
+    "train.centred": SHARE,
+    "train.folds": at_least(2),
+    "train.fold": at_least(0).or_null(),
+    "candidates.method": one_of("peaks", "components"),
+    "candidates.threshold": inside(0, 1),
+    "candidates.kernel": Check(lambda v: v >= 3 and v % 2 == 1, "an odd number, 3 or more"),
+    "candidates.min_voxels": at_least(1),
+    "candidates.merge_distance": at_least(0),
+    "candidates.max_per_run": at_least(1),
+    "candidates.path": NOT_EMPTY.or_null(),
+    "infer.tile": EIGHTS.or_null(),
+    "infer.overlap": three(lambda v: v >= 0, "numbers, 0 or more").or_null(),
+    "infer.memory": Check(_is_memory, "an amount of memory such as 4GB or 512MB"),
+    "infer.views": VIEWS.or_null(),
+    "infer.engine": one_of("auto", "torch", "openvino"),
+    "infer.precision": PRECISION,
+    "infer.accelerator": ACCELERATOR,
+    "refiner.network": NOT_EMPTY,
+    "refiner.patch": Check(lambda v: v >= 8 and v % 2 == 0, "an even number, 8 or more"),
+    **{f"refiner.optimizer.{name}": check for name, check in OPTIMIZER.items()},
+    "refiner.jitter": at_least(0),
+    "refiner.truth_share": SHARE,
+    "refiner.reach": above(0),
+    "refiner.mixup": at_least(0),
+    "refiner.label_smoothing": BELOW_ONE,
+    "refiner.offset_weight": at_least(0),
+    "refiner.views": VIEWS,
+    "refiner.batch_size": at_least(1),
+    "fit.beta": above(0),
+    "fit.smoothing": BELOW_ONE,
+    "fit.bootstrap": at_least(1),
+    "fit.confidence": inside(0, 1),
+    "out": NOT_EMPTY.or_null(),
+}
+"""The check of every key whose type allows values that make no sense."""
+
+
+def range_problems(config: Any, checks: Mapping[str, Check] = CHECKS) -> list[str]:
+    """What is wrong with the values of a config, one line each; empty if nothing is."""
+    problems = []
+    for key, check in checks.items():
+        value = reduce(getattr, key.split("."), config)
+        if not check.test(value):
+            problems.append(f"{key}: expected {check.expected}, but got {value!r}")
+    return problems or _joint_problems(config)
+
+
+def _joint_problems(config: Any) -> list[str]:
+    """Values that make sense each but not together."""
+    data, target, train, infer = config.data, config.target, config.train, config.infer
+    problems = []
+    if data.origin is not None and data.origin_voxels is not None:
+        problems.append("data.origin and data.origin_voxels: expected one of them, but got both")
+    if target.sigma_min > target.sigma_max:
+        problems.append(
+            f"target.sigma_min: expected target.sigma_max ({target.sigma_max}) or less, "
+            f"but got {target.sigma_min}"
+        )
+    if train.fold is not None and train.fold >= train.folds:
+        problems.append(
+            f"train.fold: expected 0 to {train.folds - 1} (train.folds is {train.folds}), "
+            f"but got {train.fold}"
+        )
+    if infer.overlap is not None and not _fits(infer.overlap, infer.tile):
+        problems.append(
+            f"infer.overlap: expected infer.tile ({infer.tile}) with less on each axis, "
+            f"but got {infer.overlap}"
+        )
+    return problems
+
+
+def _fits(overlap: Sequence[int], tile: Sequence[int] | None) -> bool:
+    """Whether tiles advance on every axis; a tile that is not given makes room."""
+    return tile is None or all(o < t for o, t in zip(overlap, tile, strict=True))

@@ -1,0 +1,72 @@
+"""The only conversions between voxel indices and Å, and between z y x and x y z.
+
+One rule, per axis: ``position = origin + index * spacing``, where an integer index is the centre
+of a voxel. Everything inside the program is z y x; a file format that wants x y z flips in its
+own module, with :func:`flip_axes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Vector = tuple[float, float, float]
+
+
+def as_vector(value: float | Sequence[float], name: str) -> Vector:
+    """A length per axis, z y x; one number stands for all three axes.
+
+    Raises
+    ------
+    ValueError
+        If `value` is neither one finite number nor three of them.
+    """
+    flat = np.atleast_1d(np.asarray(value, float)).ravel()
+    if flat.size not in (1, 3) or not np.isfinite(flat).all():
+        raise ValueError(
+            f"Expected argument `{name}` to be 1 or 3 finite numbers, but got {value}."
+        )
+    z, y, x = np.broadcast_to(flat, 3).tolist()
+    return z, y, x
+
+
+def index_to_angstrom(
+    index: ArrayLike, voxel_spacing: Vector, origin: Vector = (0.0, 0.0, 0.0)
+) -> NDArray[np.float64]:
+    """Positions of voxel indices.
+
+    Parameters
+    ----------
+    index : (..., 3) array, voxels, zyx
+        May be fractional.
+    voxel_spacing, origin : Å, zyx
+
+    Returns
+    -------
+    (..., 3) float64 array, Å, zyx
+    """
+    return np.asarray(origin) + np.asarray(index, np.float64) * np.asarray(voxel_spacing)
+
+
+def angstrom_to_index(
+    positions: ArrayLike, voxel_spacing: Vector, origin: Vector = (0.0, 0.0, 0.0)
+) -> NDArray[np.float64]:
+    """Fractional voxel indices of positions; the inverse of :func:`index_to_angstrom`.
+
+    Parameters
+    ----------
+    positions : (..., 3) array, Å, zyx
+    voxel_spacing, origin : Å, zyx
+
+    Returns
+    -------
+    (..., 3) float64 array, voxels, zyx
+    """
+    return (np.asarray(positions, np.float64) - np.asarray(origin)) / np.asarray(voxel_spacing)
+
+
+def flip_axes(points: ArrayLike) -> NDArray[np.float64]:
+    """Reverse the last axis: x y z to z y x and back. For modules of file formats only."""
+    return np.ascontiguousarray(np.asarray(points, np.float64)[..., ::-1])

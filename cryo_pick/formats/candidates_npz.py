@@ -1,0 +1,114 @@
+"""Candidates of one run in a numpy archive, with class names and a little metadata. No pickle."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryo_pick.candidates import Candidates
+from cryo_pick.errors import InputError
+from cryo_pick.files import atomic_path
+
+MAX_BYTES = 2**32
+"""Unpacked size above which an array is refused; a million candidates take 0.1 % of it."""
+
+
+@dataclass(frozen=True)
+class CandidatesFile:
+    """What one file holds.
+
+    Attributes
+    ----------
+    candidates
+        Of one run.
+    class_names
+        In class order; as many as stage-1 scores.
+    metadata
+        JSON values.
+    """
+
+    candidates: Candidates
+    class_names: tuple[str, ...]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def write_candidates(
+    path: str | Path,
+    candidates: Candidates,
+    class_names: Sequence[str],
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write candidates, whole or not at all.
+
+    Parameters
+    ----------
+    metadata
+        What JSON can say.
+
+    Raises
+    ------
+    ValueError
+        If there is not one name per class.
+    """
+    if len(class_names) != candidates.n_classes:
+        raise ValueError(
+            f"Expected {candidates.n_classes} class names, but got {', '.join(class_names)}."
+        )
+    about = {"classes": list(class_names), "metadata": dict(metadata or {})}
+    arrays: dict[str, NDArray[Any]] = {
+        "about": np.frombuffer(json.dumps(about, allow_nan=False).encode(), np.uint8),
+        "positions": candidates.positions,
+        "stage1": candidates.stage1,
+    }
+    if candidates.stage2 is not None and candidates.refined is not None:
+        arrays |= {"stage2": candidates.stage2, "refined": candidates.refined}
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy")  # without a date: equal content, equal bytes
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def read_candidates(path: str | Path) -> CandidatesFile:
+    """Read what :func:`write_candidates` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, broken, or holds something else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            large = [i.filename for i in archive.infolist() if i.file_size > MAX_BYTES]
+        if large:
+            raise ValueError(f"{large[0]} is too large")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return _unpack(arrays)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such candidates file") from error
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds for broken files
+        detail = str(error).splitlines()[0][:200] if str(error) else ""
+        raise InputError(
+            f"{path}: no candidates file of this program, or a damaged one "
+            f"({type(error).__name__}: {detail})"
+        ) from error
+
+
+def _unpack(arrays: Mapping[str, NDArray[Any]]) -> CandidatesFile:
+    about = json.loads(arrays["about"].astype(np.uint8).tobytes())
+    names = tuple(about["classes"])
+    candidates = Candidates(
+        arrays["positions"], arrays["stage1"], arrays.get("stage2"), arrays.get("refined")
+    )
+    if len(names) != candidates.n_classes or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"expected {candidates.n_classes} class names")
+    return CandidatesFile(candidates, names, dict(about["metadata"]))

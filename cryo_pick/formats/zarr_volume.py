@@ -1,0 +1,218 @@
+"""A zarr array as a volume: lazy, and its read errors name the run and the path."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from cryo_pick.errors import InputError
+from cryo_pick.formats.location import Location
+
+MAX_CHUNK_BYTES = 2**31
+"""A decoded chunk above this is refused: it doesn't fit beside anything else in memory."""
+BLOSC_HEADER = 16
+"""Bytes of a Blosc header, the last four of which are the length of the whole buffer."""
+MAX_CHUNKS = 2**22
+"""An array in more files than this is refused, as is one of more than `MAX_VOXELS`."""
+MAX_VOXELS = 2**38
+"""Twenty times the largest tomogram that a detector of 8192 pixels gives."""
+
+
+@dataclass(frozen=True)
+class ZarrVolume:
+    """A volume in a zarr array that is read when sliced.
+
+    Attributes
+    ----------
+    array
+        (d, h, w), read-only.
+    location
+        Folder of the array.
+    where
+        Run and path, for messages.
+    """
+
+    array: zarr.Array[Any]
+    location: Location
+    where: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x."""
+        d, h, w = self.array.shape
+        return int(d), int(h), int(w)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the stored voxels."""
+        return np.dtype(self.array.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """Always 3."""
+        return 3
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        """Voxels, as numpy slicing gives them.
+
+        Raises
+        ------
+        InputError
+            If a chunk can't be read or decoded. A chunk that is missing reads as zeros;
+            :meth:`check_chunks` finds those.
+        """
+        try:
+            return np.asarray(self.array[index])
+        except IndexError:
+            raise
+        except Exception as error:  # every codec and store has errors of its own
+            detail = str(error).splitlines()[0][:200] if str(error) else ""
+            raise InputError(
+                f"{self.where}: can't read the voxels of {self.location} "
+                f"({type(error).__name__}: {detail}); the file is damaged or cut short"
+            ) from error
+
+    @property
+    def block_shape(self) -> tuple[int, int, int]:
+        """Voxels that one stored file holds: a shard, or else a chunk."""
+        d, h, w = self.array.shards or self.array.chunks
+        return int(d), int(h), int(w)
+
+    def chunk_names(self) -> Iterator[str]:
+        """Names of the files that hold the voxels, relative to `location`, in array order."""
+        counts = [math.ceil(n / b) for n, b in zip(self.shape, self.block_shape, strict=True)]
+        for index in itertools.product(*map(range, counts)):
+            yield self.array.metadata.encode_chunk_key(index)
+
+    def metadata_name(self) -> str:
+        """Name of the file that describes the array."""
+        return ".zarray" if self.array.metadata.zarr_format == 2 else "zarr.json"
+
+    def check_chunks(self) -> None:
+        """Refuse an array of which a file is missing or cut short.
+
+        zarr would read a missing chunk as fill value, and a short one of Blosc as noise. Only a
+        local array is looked through; a remote one may have no listing.
+
+        Raises
+        ------
+        InputError
+            If a file is; the message names the first.
+        """
+        folder = self.location.local
+        if folder is None:
+            return
+        names = list(self.chunk_names())
+        missing = [name for name in names if not _size(folder / name)]
+        if missing:
+            raise InputError(
+                f"{self.where}: {len(missing)} of {len(names)} chunk files of {self.location} are "
+                f"missing or empty, the first is {missing[0]}; copy the tomogram again (one that "
+                "was written without its empty chunks has to be written with them)"
+            )
+        if self._is_blosc:
+            for name in names:
+                with (folder / name).open("rb") as file:
+                    self.check_length(name, file.read(BLOSC_HEADER), _size(folder / name))
+
+    def check_length(self, name: str, head: bytes, size: int) -> None:
+        """Refuse a file that is shorter than its Blosc header says; others check themselves.
+
+        Parameters
+        ----------
+        name
+            Of the file, relative to `location`.
+        head
+            Its first bytes, at least :data:`BLOSC_HEADER` of them.
+        size
+            Its length in bytes.
+
+        Raises
+        ------
+        InputError
+            If it is.
+        """
+        if not self._is_blosc or name == self.metadata_name():
+            return
+        expected = int.from_bytes(head[12:BLOSC_HEADER], "little")
+        if size < max(expected, BLOSC_HEADER):
+            raise InputError(
+                f"{self.where}: chunk file {name} of {self.location} is cut short: {size} bytes "
+                f"instead of {max(expected, BLOSC_HEADER)}; copy the tomogram again"
+            )
+
+    @property
+    def _is_blosc(self) -> bool:
+        """Whether the stored files are Blosc buffers, which hold their own length."""
+        codecs = () if self.array.shards else self.array.compressors
+        return bool(codecs) and type(codecs[-1]).__name__ in ("Blosc", "BloscCodec")
+
+
+def open_volume(location: Location, where: str) -> ZarrVolume:
+    """Open a zarr array of real numbers, (d, h, w), without reading its voxels.
+
+    Raises
+    ------
+    InputError
+        If there is no such array, or its dimensions, type or chunks can't be used.
+    """
+    if not any((location / name).exists() for name in (".zarray", "zarr.json")):
+        raise InputError(f"{where}: no zarr array at {location}")
+    try:
+        array = zarr.open_array(location.store(), mode="r")
+        if not isinstance(array, zarr.Array):
+            raise InputError(f"{where}: {location} is no zarr array")
+        shape, dtype = array.shape, np.dtype(array.dtype)
+        volume = ZarrVolume(array, location, where)
+        block = volume.block_shape if len(shape) == 3 else (1, 1, 1)
+        if min(block) < 1:
+            raise ValueError(f"chunks of {block}")
+    except InputError:
+        raise
+    except Exception as error:  # zarr raises many kinds for broken metadata
+        detail = str(error).splitlines()[0][:200] if str(error) else ""
+        raise InputError(
+            f"{where}: broken zarr metadata at {location} ({type(error).__name__}: {detail})"
+        ) from error
+    if len(shape) != 3 or min(shape) < 1:
+        raise InputError(f"{where}: expected a volume (d, h, w), but {location} has shape {shape}")
+    if dtype.kind not in "fiu":
+        raise InputError(f"{where}: expected real numbers, but {location} holds {dtype}")
+    _check_chunking(shape, block, dtype.itemsize, f"{where}: {location}")
+    return volume
+
+
+def _check_chunking(
+    shape: tuple[int, ...], block: tuple[int, int, int], itemsize: int, where: str
+) -> None:
+    """Refuse sizes that no tomogram has and no memory holds."""
+    n_chunks = math.prod(math.ceil(n / b) for n, b in zip(shape, block, strict=True))
+    if math.prod(shape) > MAX_VOXELS or n_chunks > MAX_CHUNKS:
+        raise InputError(
+            f"{where}: shape {shape} in {n_chunks} chunks; at most {MAX_VOXELS:.0e} voxels in "
+            f"{MAX_CHUNKS} chunks can be read; check the metadata or rewrite it in larger chunks"
+        )
+    if math.prod(block) * itemsize > MAX_CHUNK_BYTES:
+        raise InputError(
+            f"{where}: a chunk takes {math.prod(block) * itemsize / 2**30:.1f} GiB, at most "
+            f"{MAX_CHUNK_BYTES / 2**30:.0f} can be read; rewrite it with smaller chunks"
+        )
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, 0 where there is none."""
+    try:
+        return int(path.stat().st_size)
+    except OSError:
+        return 0

@@ -1,0 +1,78 @@
+"""What the processor at hand is good at: which device, which number format."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from cryo_pick.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@functools.cache
+def cpu_flags() -> frozenset[str]:
+    """Instruction sets of the first processor as Linux names them; empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    for line in lines:
+        if line.startswith(("flags", "Features")):
+            return frozenset(line.split(":", 1)[1].split())
+    return frozenset()
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bf16 in hardware.
+
+    Without it, bf16 convolutions are emulated: 170 times slower than fp32 on an AVX2 machine
+    (benchmarks/precision.py), so this decides and not what torch accepts.
+    """
+    return bool(cpu_flags() & {"amx_bf16", "avx512_bf16", "bf16"})
+
+
+def choose_device(accelerator: str) -> torch.device:
+    """The device that `accelerator` (auto, cpu, cuda) stands for.
+
+    Raises
+    ------
+    ConfigError
+        If a GPU is asked for and there is none, or the word is unknown.
+    """
+    import torch
+
+    if accelerator not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"accelerator: expected auto, cpu or cuda, but got {accelerator!r}")
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "accelerator=cuda: no CUDA device is visible; use accelerator=cpu or auto"
+        )
+    use_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if use_gpu else "cpu")
+
+
+def choose_precision(precision: str, device: torch.device) -> Precision:
+    """The number format that `precision` stands for on `device`.
+
+    Raises
+    ------
+    ConfigError
+        If the word is unknown, or fp16 is asked for on a CPU, which can't train or infer in it.
+    """
+    import torch
+
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision: expected {', '.join(PRECISIONS)}, but got {precision!r}")
+    on_gpu = device.type == "cuda"
+    if precision == "fp16" and not on_gpu:
+        raise ConfigError("precision=fp16 needs a GPU; use precision=auto, bf16 or fp32")
+    if precision == "auto":
+        fast = torch.cuda.is_bf16_supported() if on_gpu else cpu_has_bf16()
+        return "bf16" if fast else ("fp16" if on_gpu else "fp32")
+    return precision  # type: ignore[return-value]  # checked against PRECISIONS above

@@ -1,0 +1,44 @@
+"""A volume that is normalised where it is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryo_pick.normalize import IntensityStatistics, normalize
+
+
+class NormalizedVolume:
+    """A view of a volume with median 0 and robust variance 1; slices are read and normalised.
+
+    So a crop of a memory-mapped tomogram costs its own bytes and no copy of the whole is made.
+
+    Parameters
+    ----------
+    volume : (d, h, w) array
+        Anything that slices like one.
+    statistics
+        Of the whole volume.
+    """
+
+    ndim = 3
+
+    def __init__(self, volume: Any, statistics: IntensityStatistics) -> None:
+        self._volume, self.statistics = volume, statistics
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x."""
+        d, h, w = self._volume.shape
+        return int(d), int(h), int(w)
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        d, h, w = self.shape
+        return d * h * w
+
+    def __getitem__(self, index: Any) -> NDArray[np.float32]:
+        return normalize(np.asarray(self._volume[index], np.float32), self.statistics)

@@ -1,0 +1,57 @@
+"""Stage 1 over one tomogram: heatmap and candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from detector.candidates import heatmap_candidates
+
+from cryo_pick.candidates import Candidates
+from cryo_pick.errors import InputError
+from cryo_pick.files import atomic_path
+from cryo_pick.objects import ParticleTypes
+from cryo_pick.tomogram import Tomogram
+from detector.engine import Engine
+from detector.heatmap import Heatmap
+from detector.infer import predict_heatmap
+from detector.settings import CandidatesSettings, InferSettings
+
+
+def find_candidates(
+    tomogram: Tomogram,
+    engines: Sequence[Engine],
+    types: ParticleTypes,
+    infer: InferSettings,
+    candidates: CandidatesSettings,
+) -> tuple[Heatmap, Candidates]:
+    """Heatmap (mean over engines and views) of a normalised tomogram, and its candidates."""
+    infer = replace(infer, views=infer.views or 1)
+    heatmap = predict_heatmap(tomogram.volume, engines, infer, len(types), engines[0].output_stride)
+    found = heatmap_candidates(heatmap, tomogram.voxel_spacing, tomogram.origin, candidates, types)
+    return heatmap, found
+
+
+def write_heatmap(path: Path, heatmap: Heatmap) -> None:
+    """Keep a heatmap for the refiner's training, as float16 npz with its stride."""
+    with atomic_path(path) as part, part.open("wb") as file:
+        np.savez(file, values=heatmap.values.astype(np.float16), stride=np.array(heatmap.stride))
+
+
+def read_heatmap(path: Path) -> Heatmap:
+    """Read what :func:`write_heatmap` wrote.
+
+    Raises
+    ------
+    InputError
+        If it is missing or broken.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Heatmap(file["values"], int(file["stride"]))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such heatmap; make it with: detector predict") from error
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise InputError(f"{path}: damaged heatmap ({error}); delete it and run again") from error

@@ -1,0 +1,332 @@
+"""`cryo-pick predict`: a bundle and tomograms in, candidates and picks out, run by run.
+
+Each run's result is written whole before the next one starts, and a run whose input, bundle and
+settings are those of a result that is there is skipped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cryo_pick.cache import check_finite, content_key
+from cryo_pick.candidates import Candidates
+from cryo_pick.errors import ConfigError, InputError
+from cryo_pick.files import write_text_atomic
+from cryo_pick.formats.candidates_npz import read_candidates, write_candidates
+from cryo_pick.formats.inputs import InputRun
+from cryo_pick.formats.zarr_volume import ZarrVolume
+from cryo_pick.hardware import choose_device
+from cryo_pick.normalize import intensity_statistics
+from cryo_pick.normalized import NormalizedVolume
+from cryo_pick.picks import Picks
+from cryo_pick.pipeline.bundle import FILE, Bundle, read_bundle
+from cryo_pick.pipeline.dataset import SAME_SPACING
+from cryo_pick.pipeline.fit import FLOOR
+from cryo_pick.pipeline.guards import warnings_of
+from cryo_pick.pipeline.heatmaps import find_candidates
+from cryo_pick.resample import resample
+from cryo_pick.tomogram import Tomogram
+from cryo_pick.weights import load_network
+from detector.engine import Engine, make_engine
+from detector.settings import CandidatesSettings, InferSettings
+from detector.train import output_stride
+from metrics.thresholds import cut
+from refiner.blend import scored_picks
+from refiner.score import score_candidates
+
+if TYPE_CHECKING:
+    from torch import nn
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Picker:
+    """A bundle, loaded and ready to pick.
+
+    Attributes
+    ----------
+    bundle
+    engines
+        Detectors.
+    refiners
+        Empty for one stage.
+    infer, candidates
+        Settings in force: the bundle's, with what the user changed.
+    fingerprint
+        Of weights and settings; part of what makes a result worth keeping.
+    """
+
+    bundle: Bundle
+    engines: tuple[Engine, ...]
+    refiners: tuple[nn.Module, ...]
+    infer: InferSettings
+    candidates: CandidatesSettings
+    fingerprint: str
+
+    @property
+    def stage(self) -> str:
+        """one_stage or two_stage."""
+        return "two_stage" if self.refiners else "one_stage"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What became of one run."""
+
+    run: str
+    picks: Picks
+    n_candidates: int
+    seconds: float
+    skipped: bool
+    warnings: tuple[str, ...]
+
+
+def load_picker(
+    folder: Path,
+    two_stage: bool | None,
+    infer: InferSettings,
+    candidates: CandidatesSettings,
+) -> Picker:
+    """Load a bundle's weights.
+
+    Parameters
+    ----------
+    folder
+    two_stage
+        None: as the bundle can.
+    infer
+        How to run the detectors on this machine.
+    candidates
+        Used instead of the bundle's where they are not the defaults.
+
+    Raises
+    ------
+    ConfigError
+        If two stages are asked for and the bundle has one.
+    InputError
+        If the bundle is incomplete or damaged.
+    """
+    bundle = read_bundle(folder)
+    if two_stage and not (bundle.refiners and "two_stage" in bundle.fits):
+        raise ConfigError(f"{folder}: this bundle has no refiner; use --one-stage")
+    use_refiners = bool(bundle.refiners) and "two_stage" in bundle.fits and two_stage is not False
+    infer = replace(infer, views=infer.views or int(bundle.infer.get("views") or 1))
+    chosen = _candidate_settings(bundle, candidates)
+    engines = []
+    for member in bundle.detectors:
+        module, spec = load_network(folder / member, "detector.networks")
+        engines.append(make_engine(module, infer, output_stride(spec.network)))
+    device = choose_device(infer.accelerator)
+    refiners = [
+        load_network(folder / member, "refiner.networks")[0].to(device)
+        for member in (bundle.refiners if use_refiners else ())
+    ]
+    parts = [FILE, *(f"{m}.safetensors" for m in (*bundle.detectors, *bundle.refiners))]
+    digest = hashlib.blake2b(digest_size=12)
+    for part in parts:
+        digest.update((folder / part).read_bytes())
+    settings = [asdict(infer) | {"memory": ""}, asdict(chosen), use_refiners]
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    return Picker(bundle, tuple(engines), tuple(refiners), infer, chosen, digest.hexdigest())
+
+
+def _candidate_settings(bundle: Bundle, asked: CandidatesSettings) -> CandidatesSettings:
+    """The bundle's, unless the user asked for others; then the thresholds may not hold."""
+    fitted = CandidatesSettings(**bundle.candidates)
+    if asked in (fitted, CandidatesSettings()):
+        return fitted
+    logger.warning("candidates are searched otherwise than when the thresholds were fitted")
+    return asked
+
+
+def pick_tomogram(tomogram: Tomogram, picker: Picker) -> tuple[Candidates, list[str]]:
+    """Candidates of one tomogram, scored by every stage of the picker, and what to warn of.
+
+    Raises
+    ------
+    InputError
+        If the volume can't be used, or its voxel spacing is too far from the bundle's.
+    """
+    bundle = picker.bundle
+    try:
+        statistics = intensity_statistics(tomogram.volume)
+    except InputError as error:
+        raise InputError(f"run {tomogram.run!r}: {error}") from error
+    warnings = warnings_of(tomogram, statistics, bundle.intensity, bundle.tomo_type)
+    spacing = np.array(tomogram.voxel_spacing)
+    if (np.abs(spacing / bundle.voxel_spacing - 1) > SAME_SPACING).any():
+        warnings.append(
+            f"voxel spacing {spacing.mean():.3f} Å, the bundle's is {bundle.voxel_spacing:.3f} Å: "
+            "resampled"
+        )
+        try:
+            tomogram = resample(tomogram, bundle.voxel_spacing)
+        except ValueError as error:
+            raise InputError(
+                f"run {tomogram.run!r}: {error}; bin it first, or use another bundle"
+            ) from error
+    volume = NormalizedVolume(tomogram.volume, statistics)
+    normalised = replace(tomogram, volume=volume)
+    heatmap, found = find_candidates(
+        normalised, picker.engines, bundle.types, picker.infer, picker.candidates
+    )
+    if picker.refiners:
+        found = score_candidates(
+            found,
+            volume[:],
+            heatmap.values,
+            heatmap.stride,
+            tomogram.voxel_spacing,
+            tomogram.origin,
+            picker.refiners,
+            device=choose_device(picker.infer.accelerator),
+            **bundle.refiner,
+        )
+    return found, warnings
+
+
+def picks_of(candidates: Candidates, bundle: Bundle, stage: str) -> Picks:
+    """The picks above the bundle's thresholds."""
+    fit = bundle.fits[stage]
+    floor = min(FLOOR, float(fit.cut.min(initial=FLOOR)))
+    return cut(scored_picks(candidates, fit.blend, bundle.types, floor), fit.cut)
+
+
+def predict_run(source: InputRun, picker: Picker, folder: Path, overwrite: bool) -> RunResult:
+    """Pick one run and write `folder`/candidates.npz, or read it where it is up to date.
+
+    Raises
+    ------
+    InputError
+        If the run's tomogram can't be used.
+    """
+    started = time.monotonic()
+    tomogram = source.open()
+    key = f"{picker.fingerprint}:{_content(tomogram)}"
+    path = folder / "candidates.npz"
+    if not overwrite and path.is_file():
+        try:
+            file = read_candidates(path)
+        except InputError as error:
+            logger.warning("%s; picking again", error)
+        else:
+            if file.metadata.get("key") == key:
+                picks = picks_of(file.candidates, picker.bundle, picker.stage)
+                warnings = tuple(file.metadata.get("warnings", ()))
+                return RunResult(source.run, picks, len(file.candidates), 0.0, True, warnings)
+    with _decoded(tomogram) as ready:
+        candidates, found = pick_tomogram(ready, picker)
+    seconds = time.monotonic() - started
+    metadata = {
+        "key": key,
+        "stage": picker.stage,
+        "seconds": round(seconds, 2),
+        "warnings": found,
+        "source": source.path,
+        "voxel_spacing": list(tomogram.voxel_spacing),
+    }
+    write_candidates(path, candidates, picker.bundle.types.names, metadata)
+    picks = picks_of(candidates, picker.bundle, picker.stage)
+    return RunResult(source.run, picks, len(candidates), seconds, False, tuple(found))
+
+
+def keep_bundle_beside(bundle_folder: Path, out: Path) -> None:
+    """Copy bundle.json, so that candidates can be cut again without the bundle."""
+    write_text_atomic(out / FILE, (bundle_folder / FILE).read_text(encoding="utf-8"))
+
+
+def recut(
+    folder: Path, stage: str | None, changed: Mapping[str, float]
+) -> tuple[dict[str, Picks], Bundle]:
+    """Picks of a `predict` folder at the bundle's thresholds or at others, without any network.
+
+    Parameters
+    ----------
+    folder
+    stage
+        None: the one that the candidates were scored by.
+    changed
+        Thresholds by class name that replace the bundle's.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no candidates.
+    ConfigError
+        If a class is unknown, or stage two is asked for and was not run.
+    """
+    bundle = read_bundle(folder)
+    files = sorted((folder / "runs").glob("*/candidates.npz"))
+    if not files:
+        raise InputError(
+            f"{folder}: no runs/*/candidates.npz here; give a folder that `cryo-pick predict` wrote"
+        )
+    unknown = sorted(set(changed) - set(bundle.types.names))
+    if unknown:
+        raise ConfigError(
+            f"threshold of unknown class {', '.join(unknown)}; "
+            f"known: {', '.join(bundle.types.names)}"
+        )
+    result: dict[str, Picks] = {}
+    for path in files:
+        file = read_candidates(path)
+        ran = "two_stage" if file.candidates.stage2 is not None else "one_stage"
+        if stage == "two_stage" and ran == "one_stage":
+            raise ConfigError(
+                f"{path}: these candidates were not refined; predict with --two-stage first"
+            )
+        fit = bundle.fits[stage or ran]
+        cuts = [
+            changed.get(n, t) for n, t in zip(bundle.types.names, fit.cut.tolist(), strict=True)
+        ]
+        floor = min([FLOOR, *(c for c in cuts if np.isfinite(c))])
+        result[path.parent.name] = cut(
+            scored_picks(file.candidates, fit.blend, bundle.types, floor), cuts
+        )
+    return result, bundle
+
+
+@contextmanager
+def _decoded(tomogram: Tomogram) -> Any:
+    """The tomogram with its voxels in memory, checked: each is read once and needed thrice."""
+    if isinstance(tomogram.volume, ZarrVolume):
+        tomogram.volume.check_chunks()
+        loaded = replace(tomogram, volume=tomogram.array())
+    else:
+        loaded = tomogram
+    check_finite(loaded.volume, f"run {tomogram.run!r}")
+    yield loaded
+
+
+def _content(tomogram: Tomogram) -> str:
+    """What identifies the input: stored bytes of a zarr, else size and time of the file."""
+    place = [tomogram.voxel_spacing, tomogram.origin]
+    if isinstance(tomogram.volume, ZarrVolume):
+        return f"{content_key(tomogram.volume)}:{place}"
+    filename = getattr(tomogram.volume, "filename", None)
+    if filename is None:
+        base = getattr(tomogram.volume, "base", None)
+        filename = getattr(base, "filename", None)
+    if filename is None:
+        return hashlib.blake2b(tomogram.array().tobytes(), digest_size=12).hexdigest() + str(place)
+    stat = Path(str(filename)).stat()
+    return f"{stat.st_size}:{stat.st_mtime_ns}:{place}"
+
+
+def class_counts(results: Sequence[RunResult], bundle: Bundle) -> dict[str, int]:
+    """Picks of each class over all runs."""
+    return {
+        t.name: int(sum((r.picks.classes == i).sum() for r in results))
+        for i, t in enumerate(bundle.types)
+    }

@@ -1,0 +1,209 @@
+"""Out-of-fold candidates of a trained folder: fitted into a bundle, or shown in a report."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+
+from cryo_pick import __version__
+from cryo_pick.candidates import Candidates
+from cryo_pick.config import Config, from_mapping
+from cryo_pick.errors import InputError
+from cryo_pick.files import write_text_atomic
+from cryo_pick.formats.candidates_npz import read_candidates
+from cryo_pick.pipeline.bundle import Bundle, read_bundle, write_bundle
+from cryo_pick.pipeline.dataset import Dataset, load_dataset
+from cryo_pick.pipeline.fit import FLOOR, FitOutcome, fit_candidates
+from cryo_pick.pipeline.guards import intensity_summary
+from cryo_pick.report.data import ReportData, RunResult
+from cryo_pick.tomogram import Tomogram
+from refiner.blend import scored_picks
+
+logger = logging.getLogger(__name__)
+
+TIMINGS = "timings.json"
+
+
+def read_config(folder: Path) -> Config:
+    """The config that a folder was trained with.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it can't be read.
+    """
+    path = folder / "config.yaml"
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder}: not a folder made by `cryo-pick train`: config.yaml is missing"
+        ) from error
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected keys and values, but got {type(values).__name__}")
+    return from_mapping(values)
+
+
+def read_oof(folder: Path, data: Dataset) -> dict[str, Candidates]:
+    """Out-of-fold candidates by run.
+
+    Raises
+    ------
+    InputError
+        If there are none, or their classes are not the project's.
+    """
+    found: dict[str, Candidates] = {}
+    for path in sorted((folder / "oof").glob("*.npz")):
+        file = read_candidates(path)
+        if file.class_names != data.types.names:
+            raise InputError(
+                f"{path}: its classes are {', '.join(file.class_names)}, the project's "
+                f"{', '.join(data.types.names)}"
+            )
+        if path.stem in data.runs:
+            found[path.stem] = file.candidates
+    if not found:
+        raise InputError(
+            f"{folder}: no out-of-fold candidates (oof/*.npz); run cryo-pick train first"
+        )
+    return found
+
+
+def fit_bundle(
+    folder: Path, data: Dataset, folds: Mapping[str, int], config: Config
+) -> tuple[Bundle, FitOutcome]:
+    """Fit blend and thresholds on the candidates of a folder, and write bundle.json there."""
+    candidates = read_oof(folder, data)
+    truth = {run: data.runs[run].truth for run in candidates}
+    outcome = fit_candidates(candidates, truth, data.types, folds, config.fit)
+    first = next(iter(data.runs.values()))
+    bundle = Bundle(
+        types=data.types,
+        voxel_spacing=data.voxel_spacing,
+        tomo_type=first.tomogram.tomo_type,
+        intensity=intensity_summary([r.statistics for r in data.runs.values()]),
+        detectors=_members(folder, "detector"),
+        refiners=_members(folder, "refiner") if "two_stage" in outcome.fits else (),
+        fits=outcome.fits,
+        candidates=asdict(config.candidates) | {"path": None},
+        infer=asdict(config.infer) | {"views": config.infer.views or 1},
+        refiner={
+            "patch": config.refiner.patch,
+            "views": config.refiner.views,
+            "batch_size": config.refiner.batch_size,
+        },
+        evidence=outcome.evidence,
+        folds={run: folds[run] for run in candidates},
+        versions={"cryo-pick": __version__, "torch": metadata.version("torch")},
+    )
+    write_bundle(folder, bundle)
+    write_text_atomic(folder / "model-card.md", model_card(bundle))
+    return bundle, outcome
+
+
+def _members(folder: Path, stage: str) -> tuple[str, ...]:
+    """Weights of a stage, relative to the folder, without ending."""
+    found = sorted((folder / stage).glob("*.safetensors"))
+    if stage == "detector" and not found:
+        raise InputError(f"{folder}: no detector weights (detector/*.safetensors)")
+    return tuple(f"{stage}/{path.stem}" for path in found)
+
+
+def load_report_data(folder: Path) -> tuple[ReportData, Callable[[str], Tomogram] | None]:
+    """What the report of a trained folder shows, and how to open its tomograms.
+
+    Raises
+    ------
+    InputError
+        If the folder is no trained bundle, or its project is gone.
+    """
+    bundle, config = read_bundle(folder), read_config(folder)
+    data = load_dataset(config)
+    candidates = read_oof(folder, data)
+    two = bundle.fits.get("two_stage")
+    runs = tuple(
+        RunResult(
+            run,
+            data.runs[run].truth,
+            scored_picks(c, bundle.fits["one_stage"].blend, data.types, FLOOR),
+            scored_picks(c, two.blend, data.types, FLOOR) if two else None,
+        )
+        for run, c in candidates.items()
+    )
+    timings_file = folder / TIMINGS
+    timings = json.loads(timings_file.read_text(encoding="utf-8")) if timings_file.is_file() else {}
+    report = ReportData(
+        title=f"cryo-pick: out-of-fold results of {Path(str(config.data.project)).name}",
+        types=data.types,
+        runs=runs,
+        thresholds_one=bundle.fits["one_stage"].cut,
+        thresholds_two=two.cut if two else None,
+        beta=config.fit.beta,
+        folds=bundle.folds,
+        provenance={
+            "project": str(config.data.project),
+            "detector": f"{config.model.network} x {len(bundle.detectors)}",
+            "refiner": f"{config.refiner.network} x {len(bundle.refiners)}"
+            if bundle.refiners
+            else "none",
+            **bundle.versions,
+        },
+        timings=timings,
+        notes=_notes(bundle),
+        smoothing=config.fit.smoothing,
+    )
+    return report, lambda run: data.runs[run].tomogram
+
+
+def _notes(bundle: Bundle) -> tuple[str, ...]:
+    off = [name for name, e in bundle.evidence.items() if not e["stage2_used"]]
+    notes = ["Every score here is out of fold: no network saw the run that it scored."]
+    if off:
+        notes.append(
+            f"Stage 2 is left out for {', '.join(off)}: out of fold it did not help there."
+        )
+    return tuple(notes)
+
+
+def model_card(bundle: Bundle) -> str:
+    """Markdown that says what the bundle is for, how good it is and where it ends."""
+    stage = "two_stage" if "two_stage" in bundle.fits else "one_stage"
+    fit = bundle.fits[stage]
+    lines = [
+        "# Model card",
+        "",
+        f"Particle picker for cryo-ET tomograms at {bundle.voxel_spacing:.3f} Å per voxel"
+        + (f", reconstruction type `{bundle.tomo_type}`" if bundle.tomo_type else "")
+        + f", made by cryo-pick {bundle.versions.get('cryo-pick', '?')}.",
+        "",
+        f"- Detectors: {len(bundle.detectors)}; refiners: {len(bundle.refiners)}",
+        f"- Trained on {len(bundle.folds)} runs: {', '.join(sorted(bundle.folds))}",
+        f"- Weighted F4 out of fold, thresholds from the other folds: {fit.f4['nested']:.3f} "
+        f"(90 % interval over runs {fit.f4['nested_low']:.3f} to {fit.f4['nested_high']:.3f}); "
+        f"with thresholds fitted on the same runs: {fit.f4['optimistic']:.3f}",
+        "",
+        "| class | radius Å | weight | threshold | F4 at it | stage 2 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for index, kind in enumerate(bundle.types):
+        choice = fit.thresholds[index]
+        used = "yes" if fit.blend.stage2[index] > 0 else "no"
+        lines.append(
+            f"| {kind.name} | {kind.radius:g} | {kind.weight:g} | {choice.threshold:.3f} "
+            f"| {choice.f:.3f} | {used} |"
+        )
+    lines += [
+        "",
+        "Thresholds hold for tomograms like the training data: the same voxel spacing, contrast and",
+        "kind of reconstruction. `cryo-pick predict` compares and says what differs.",
+        "",
+    ]
+    return "\n".join(lines)

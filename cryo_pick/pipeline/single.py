@@ -1,0 +1,84 @@
+"""The steps of the path one at a time: `detector train`, `detector predict`, `refiner train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryo_pick.config import Config, to_yaml
+from cryo_pick.errors import ConfigError, InputError
+from cryo_pick.pipeline.dataset import Dataset
+from cryo_pick.pipeline.tables import print_dataset
+from cryo_pick.pipeline.train import (
+    TrainFolder,
+    predict_fold,
+    train_detector_fold,
+    train_refiner_fold,
+)
+from cryo_pick.pipeline.whole import open_training_data
+from cryo_pick.run_folder import RunFolder
+from cryo_pick.weights import load_network
+
+
+def train_detector_command(config: Config) -> None:
+    """Train one detector on every run, or on those outside `train.fold`."""
+    out = Path(str(config.out))
+    data, folds = open_training_data(config)
+    _check_fold(config, set(folds.values()))
+    with RunFolder(out, to_yaml(config)) as folder:
+        print_dataset(data, folds)
+        train_detector_fold(data, folds, config.train.fold, config, out / "detector", out / "work")
+        folder.write_summary(
+            {"trained_on": [r.name for r in data.fold(folds, config.train.fold, inside=False)]}
+        )
+    left = "" if config.train.fold is None else f" fold={config.train.fold}"
+    print(f"weights: {out / 'detector.safetensors'}")
+    print(f"next: detector predict data={config.data.project} model={out} out=CANDIDATES{left}")
+
+
+def predict_detector_command(config: Config) -> None:
+    """Candidates of the runs of `train.fold`, or of those that the detector never saw."""
+    out, weights = Path(str(config.out)), Path(str(config.model.path)) / "detector"
+    data, folds = open_training_data(config)
+    _check_fold(config, set(folds.values()))
+    seen = set(load_network(weights, "detector.networks")[1].trained_on)
+    runs = data.fold(folds, config.train.fold, inside=True) if config.train.fold is not None else [
+        r for r in data.runs.values() if r.name not in seen
+    ]  # fmt: skip
+    if not runs:
+        raise InputError(
+            f"{weights}: this detector has seen every run of {config.data.project}; "
+            "train it with fold=K"
+        )
+    with RunFolder(out, to_yaml(config)) as folder:
+        predict_fold(runs, data.types, weights, config, TrainFolder(out))
+        folder.write_summary({"runs": [r.name for r in runs]})
+    print(f"candidates: {out / 'oof'}")
+    print(f"next: refiner train data={config.data.project} candidates={out} out=REFINER")
+
+
+def train_refiner_command(config: Config) -> None:
+    """Train one refiner on the runs that have candidates, without those of `train.fold`."""
+    out, source = Path(str(config.out)), TrainFolder(Path(str(config.candidates.path)))
+    data, folds = open_training_data(config)
+    _check_fold(config, set(folds.values()))
+    runs = {n: r for n, r in data.runs.items() if source.candidates(n).is_file()}
+    if not runs:
+        raise InputError(
+            f"{source.root}: no candidates of the project's runs (oof/*.npz); "
+            "run detector predict first"
+        )
+    with RunFolder(out, to_yaml(config)) as folder:
+        chosen = Dataset(data.types, runs)
+        train_refiner_fold(
+            chosen, folds, config.train.fold, config, source, out / "refiner", out / "work"
+        )
+        folder.write_summary({"runs": list(runs)})
+    print(f"weights: {out / 'refiner.safetensors'}")
+
+
+def _check_fold(config: Config, numbers: set[int]) -> None:
+    fold = config.train.fold
+    if fold is not None and fold not in numbers:
+        raise ConfigError(
+            f"fold: expected one of {sorted(numbers)}, but got {fold} (train.folds says how many)"
+        )

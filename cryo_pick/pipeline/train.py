@@ -1,0 +1,357 @@
+"""`cryo-pick train`: detector folds, out-of-fold candidates, refiner folds, blend, thresholds.
+
+Each step leaves its result in the bundle's folder and is skipped where the result of the same
+settings and data is there, so the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryo_pick.config import Config
+from cryo_pick.errors import CryoPickError
+from cryo_pick.fit import FitResult
+from cryo_pick.folds import assign_folds
+from cryo_pick.formats.candidates_npz import read_candidates, write_candidates
+from cryo_pick.hardware import choose_device
+from cryo_pick.logs import duration, progress
+from cryo_pick.objects import ParticleTypes
+from cryo_pick.pipeline.dataset import DataRun, Dataset
+from cryo_pick.pipeline.heatmaps import find_candidates, read_heatmap, write_heatmap
+from cryo_pick.weights import NetworkSpec, load_network, save_network
+from detector.engine import make_engine
+from detector.train import detector_spec, output_stride, train_detector, training_run
+from refiner.sampling import RefinerRun
+from refiner.score import score_candidates
+from refiner.train import refiner_spec, train_refiner
+
+if TYPE_CHECKING:
+    from torch import nn
+
+logger = logging.getLogger(__name__)
+
+DETECTORS, REFINERS = "detector.networks", "refiner.networks"
+
+
+@dataclass(frozen=True)
+class TrainFolder:
+    """Where the steps of one training keep what they made."""
+
+    root: Path
+
+    def detector(self, fold: int) -> Path:
+        """Weights of a fold's detector, without ending."""
+        return self.root / "detector" / f"fold{fold}"
+
+    def refiner(self, fold: int) -> Path:
+        """Weights of a fold's refiner, without ending."""
+        return self.root / "refiner" / f"fold{fold}"
+
+    def candidates(self, run: str) -> Path:
+        """Out-of-fold candidates of a run."""
+        return self.root / "oof" / f"{run}.npz"
+
+    def heatmap(self, run: str) -> Path:
+        """Out-of-fold heatmap of a run; needed until the refiners are trained."""
+        return self.root / "work" / "heatmaps" / f"{run}.npz"
+
+    def training(self, stage: str, fold: int) -> Path:
+        """Checkpoint and log of one training."""
+        return self.root / "work" / f"{stage}{fold}"
+
+
+def fold_assignment(data: Dataset, config: Config) -> dict[str, int]:
+    """Fold of each run that has picks."""
+    return assign_folds([n for n, r in data.runs.items() if len(r.truth)], config.train.folds)
+
+
+def train_detector_fold(
+    data: Dataset,
+    folds: Mapping[str, int],
+    fold: int | None,
+    config: Config,
+    weights: Path,
+    work: Path,
+) -> None:
+    """Train one detector on the runs outside a fold, unless its weights are there."""
+    runs = data.fold(folds, fold, inside=False)
+    identity = _identity(
+        [r.name for r in runs],
+        data.types,
+        config.model,
+        config.target,
+        config.loss,
+        config.augment,
+        config.train,
+    )
+    if _is_done(weights, DETECTORS, identity):
+        return
+    samples = [training_run(r.tomogram, r.truth, data.types, config.target) for r in runs]
+    with _shown(f"Training detector{_of(fold)}") as show:
+        module, result = train_detector(
+            samples, len(data.types), config.model, config.loss, config.augment, config.train, work,
+            identity=identity, on_progress=show,
+        )  # fmt: skip
+    _log_result(f"detector{_of(fold)}", result)
+    spec = detector_spec(config.model, data.types, data.voxel_spacing, [r.name for r in runs])
+    save_network(
+        weights, module, replace(spec, extra={"identity": identity, "steps": result.steps})
+    )
+
+
+def predict_fold(
+    runs: Sequence[DataRun],
+    types: ParticleTypes,
+    weights: Path,
+    config: Config,
+    folder: TrainFolder,
+) -> None:
+    """Heatmaps and candidates of runs that a detector never saw.
+
+    Raises
+    ------
+    CryoPickError
+        If it did see one of them.
+    """
+    module, spec = load_network(weights, DETECTORS)
+    leaked = sorted({r.name for r in runs} & set(spec.trained_on))
+    if leaked:
+        raise CryoPickError(
+            f"{weights}: this detector was trained on {', '.join(leaked)}; candidates of a run "
+            "must come from a detector that never saw it"
+        )
+    identity = _identity(
+        [r.name for r in runs], types, config.infer, config.candidates, spec.extra.get("identity")
+    )
+    todo = [r for r in runs if not _has_candidates(folder, r.name, identity)]
+    if not todo:
+        return
+    engine = make_engine(module, config.infer, output_stride(spec.network))
+    with progress("Predicting out of fold", len(todo), "runs") as advance:
+        for run in todo:
+            heatmap, found = find_candidates(
+                run.tomogram, [engine], types, config.infer, config.candidates
+            )
+            write_heatmap(folder.heatmap(run.name), heatmap)
+            write_candidates(
+                folder.candidates(run.name),
+                found,
+                types.names,
+                {"identity": identity, "weights": weights.name},
+            )
+            logger.info("%s: %d candidates", run.name, len(found))
+            advance(1)
+
+
+def refiner_run(run: DataRun, folder: TrainFolder) -> RefinerRun:
+    """A run with its out-of-fold heatmap and candidates, ready to draw patches from."""
+    heatmap = read_heatmap(folder.heatmap(run.name))
+    found = read_candidates(folder.candidates(run.name)).candidates
+    t = run.tomogram
+    return RefinerRun(
+        t.volume, heatmap.values, heatmap.stride, found.positions, found.stage1, run.truth,
+        t.voxel_spacing, t.origin, run.name,
+    )  # fmt: skip
+
+
+def train_refiner_fold(
+    data: Dataset,
+    folds: Mapping[str, int],
+    fold: int | None,
+    config: Config,
+    folder: TrainFolder,
+    weights: Path,
+    work: Path,
+) -> None:
+    """Train one refiner on the out-of-fold candidates of the runs outside a fold."""
+    runs = data.fold(folds, fold, inside=False)
+    made = [read_candidates(folder.candidates(r.name)).metadata.get("identity") for r in runs]
+    identity = _identity([r.name for r in runs], data.types, config.refiner, config.augment, made)
+    if _is_done(weights, REFINERS, identity):
+        return
+    samples = [refiner_run(r, folder) for r in runs]
+    with _shown(f"Training refiner{_of(fold)}") as show:
+        module, result = train_refiner(
+            samples,
+            data.types,
+            config.refiner,
+            config.augment,
+            work,
+            identity=identity,
+            on_progress=show,
+        )
+    _log_result(f"refiner{_of(fold)}", result)
+    spec = refiner_spec(config.refiner, data.types, data.voxel_spacing, [r.name for r in runs])
+    save_network(
+        weights, module, replace(spec, extra={"identity": identity, "steps": result.steps})
+    )
+
+
+def score_fold(runs: Sequence[DataRun], weights: Path, config: Config, folder: TrainFolder) -> None:
+    """Stage-2 scores for the candidates of runs that a refiner never saw.
+
+    Raises
+    ------
+    CryoPickError
+        If it did see one of them.
+    """
+    module, spec = load_network(weights, REFINERS)
+    leaked = sorted({r.name for r in runs} & set(spec.trained_on))
+    if leaked:
+        raise CryoPickError(f"{weights}: this refiner was trained on {', '.join(leaked)}")
+    device = choose_device(config.refiner.optimizer.accelerator)
+    with progress("Scoring candidates", len(runs), "runs") as advance:
+        for run in runs:
+            file = read_candidates(folder.candidates(run.name))
+            mark = _identity(
+                file.metadata.get("identity"), spec.extra.get("identity"), config.refiner.views
+            )
+            if file.candidates.stage2 is None or file.metadata.get("scored") != mark:
+                heatmap = read_heatmap(folder.heatmap(run.name))
+                scored = score_run(
+                    run,
+                    heatmap.values,
+                    heatmap.stride,
+                    file.candidates,
+                    [module.to(device)],
+                    config,
+                )
+                metadata = file.metadata | {"scored": mark}
+                write_candidates(folder.candidates(run.name), scored, file.class_names, metadata)
+            advance(1)
+
+
+def score_run(
+    run: DataRun,
+    heatmap: Any,
+    stride: int,
+    candidates: Any,
+    members: Sequence[nn.Module],
+    config: Config,
+) -> Any:
+    """Candidates of one run with stage 2's scores; see :func:`refiner.score.score_candidates`."""
+    r = config.refiner
+    return score_candidates(
+        candidates,
+        run.tomogram.volume,
+        heatmap,
+        stride,
+        run.tomogram.voxel_spacing,
+        run.tomogram.origin,
+        members,
+        patch=r.patch,
+        views=r.views,
+        batch_size=r.batch_size,
+        device=choose_device(r.optimizer.accelerator),
+    )
+
+
+def train_all(
+    data: Dataset, folds: Mapping[str, int], config: Config, root: Path
+) -> dict[str, float]:
+    """Every step up to scored out-of-fold candidates; seconds per step."""
+    folder = TrainFolder(root)
+    seconds: dict[str, float] = {}
+    numbers = sorted(set(folds.values()))
+    with _timed(seconds, "detectors"):
+        for fold in numbers:
+            train_detector_fold(
+                data, folds, fold, config, folder.detector(fold), folder.training("detector", fold)
+            )
+    with _timed(seconds, "out-of-fold candidates"):
+        for fold in numbers:
+            predict_fold(
+                data.fold(folds, fold, inside=True),
+                data.types,
+                folder.detector(fold),
+                config,
+                folder,
+            )
+    with _timed(seconds, "refiners"):
+        for fold in numbers:
+            train_refiner_fold(
+                data,
+                folds,
+                fold,
+                config,
+                folder,
+                folder.refiner(fold),
+                folder.training("refiner", fold),
+            )
+    with _timed(seconds, "out-of-fold scores"):
+        for fold in numbers:
+            score_fold(data.fold(folds, fold, inside=True), folder.refiner(fold), config, folder)
+    return seconds
+
+
+def _identity(*parts: Any) -> str:
+    """Short hash of settings and names; classes count with their radii, not their colours."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, ParticleTypes):
+            return [(t.name, t.radius) for t in value]
+        if hasattr(value, "__dataclass_fields__"):
+            return asdict(value)
+        return value
+
+    text = json.dumps([plain(p) for p in parts], sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+
+def _is_done(weights: Path, package: str, identity: str) -> bool:
+    if not weights.with_suffix(".safetensors").is_file():
+        return False
+    spec: NetworkSpec = load_network(weights, package)[1]
+    if spec.extra.get("identity") == identity:
+        logger.info("%s is there; skipped", weights)
+        return True
+    raise CryoPickError(
+        f"{weights}.safetensors is of a training with other settings or data; "
+        "choose another --out or delete it"
+    )
+
+
+def _has_candidates(folder: TrainFolder, run: str, identity: str) -> bool:
+    if not (folder.candidates(run).is_file() and folder.heatmap(run).is_file()):
+        return False
+    return read_candidates(folder.candidates(run)).metadata.get("identity") == identity
+
+
+def _of(fold: int | None) -> str:
+    return "" if fold is None else f" of fold {fold}"
+
+
+@contextmanager
+def _shown(what: str) -> Iterator[Callable[[float, dict[str, float]], None]]:
+    """Progress of a training in percent."""
+    done = 0.0
+    with progress(what, 100, "%") as advance:
+
+        def show(share: float, numbers: dict[str, float]) -> None:
+            nonlocal done
+            advance(100 * share - done)
+            done = 100 * share
+
+        yield show
+
+
+def _log_result(what: str, result: FitResult) -> None:
+    logger.info(
+        "%s: %d steps in %s, loss %.4g, waiting for data %.1f %% of the time",
+        what, result.steps, duration(result.seconds), result.loss, 100 * result.waiting_share,
+    )  # fmt: skip
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    seconds[name] = round(time.monotonic() - started, 1)

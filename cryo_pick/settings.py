@@ -1,0 +1,97 @@
+"""Settings that no single stage owns: where the data is, how samples are varied, how weights learn.
+
+Each class is the schema of one config group (configs/<group>/). Lengths are Å; whatever a network
+counts in voxels says so. A field is documented by the string below it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class DataSettings:
+    """Which tomograms and which picks of a copick project."""
+
+    project: str | None = None
+    """copick config JSON or the directory that holds it."""
+    voxel_spacing: float | None = None
+    """Å; None: the only one there is."""
+    tomo_type: str | None = None
+    """None: the only one there is."""
+    user_id: str | None = None
+    """Whose picks are the truth; None: everybody's."""
+    session_id: str | None = None
+    """None: every session."""
+    runs: list[str] | None = None
+    """Only these runs; None: all that have the tomogram."""
+    exclude_runs: list[str] = field(default_factory=list)
+    """Without these runs."""
+    origin: list[float] | None = None
+    """Å, z y x, of the centre of voxel 0; None: as the file says."""
+    origin_voxels: float | None = None
+    """The same in voxels, for all axes; -0.5 for the CZII challenge data."""
+    cache: str | None = None
+    """Folder of decoded volumes; None: the user's cache folder."""
+
+
+@dataclass
+class AugmentSettings:
+    """How a training sample is varied. Probabilities are per sample."""
+
+    flip: bool = True
+    """Mirror each axis with probability 1/2."""
+    rot90: bool = True
+    """Turn by a random multiple of 90 degrees about z."""
+    scale: float = 0.15
+    """Multiply intensities by a factor from 1 - scale to 1 + scale."""
+    shift: float = 0.15
+    """Add a constant from -shift to +shift standard deviations."""
+    noise: float = 0.15
+    """Add Gaussian noise of up to this many standard deviations."""
+
+
+@dataclass
+class OptimizerSettings:
+    """One training: how long, how fast, how often it is saved."""
+
+    steps: int = 4000
+    """Optimiser steps."""
+    minutes: float | None = None
+    """Cut `steps` to what fits in this time, measured on the first steps; None: as they are."""
+    batch_size: int = 4
+    """Samples of one step."""
+    learning_rate: float = 3e-3
+    """Peak of the schedule: linear warm-up, then a cosine to zero."""
+    weight_decay: float = 1e-2
+    """Of AdamW."""
+    warmup: float = 0.05
+    """Share of the steps with rising learning rate."""
+    ema_decay: float = 0.995
+    """Decay of the averaged weights, which are the ones that are kept."""
+    clip_norm: float = 10.0
+    """Largest norm of the gradient."""
+    precision: str = "auto"
+    """auto, fp32, bf16 or fp16; auto takes bf16 where the hardware has it."""
+    accelerator: str = "auto"
+    """auto, cpu or cuda."""
+    devices: int = 1
+    """Devices that share one training."""
+    seed: int = 0
+    """Of every random draw."""
+    checkpoint_every_s: float = 60.0
+    """Seconds between two checkpoints."""
+
+
+@dataclass
+class FitSettings:
+    """How blend and thresholds are fitted on out-of-fold candidates."""
+
+    beta: float = 4.0
+    """Of the F-beta score: a miss weighs beta squared times a false pick."""
+    smoothing: float = 0.02
+    """Width, in score, over which a threshold curve is averaged before its maximum is taken."""
+    bootstrap: int = 1000
+    """Resamplings of the runs behind an interval."""
+    confidence: float = 0.9
+    """Of the intervals."""

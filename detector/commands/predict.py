@@ -1,0 +1,28 @@
+"""``detector predict``: candidates of runs at a permissive threshold."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from cryo_pick.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cryo_pick.config import Config
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add paths and flags."""
+    parser.add_argument("--out", dest="config.out", metavar="DIR", help="folder of the candidates")
+
+
+def run(args: argparse.Namespace, config: Config | None) -> int:
+    """Predict; candidates are DIR/oof/<run>.npz, heatmaps DIR/work/heatmaps/<run>.npz."""
+    from importlib import import_module
+
+    if config is None or config.out is None:
+        raise ConfigError("out: expected a folder; give out=DIR")
+    if config.model.path is None:
+        raise ConfigError("model: expected a folder made by detector train; give model=DIR")
+    import_module("cryo_pick.pipeline.single").predict_detector_command(config)
+    return 0

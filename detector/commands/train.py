@@ -1,0 +1,27 @@
+"""``detector train``: one detector, on every run or on those outside a fold."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from cryo_pick.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cryo_pick.config import Config
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add paths and flags."""
+    parser.add_argument("--out", dest="config.out", metavar="DIR", help="folder of the weights")
+
+
+def run(args: argparse.Namespace, config: Config | None) -> int:
+    """Train; the weights are DIR/detector.safetensors and .yaml."""
+    from importlib import import_module
+
+    if config is None or config.out is None:
+        raise ConfigError("out: expected a folder; give out=DIR")
+    # The orchestration joins both stages and so lies above this package.
+    import_module("cryo_pick.pipeline.single").train_detector_command(config)
+    return 0

@@ -1,0 +1,187 @@
+"""Engines: one call for every backend that can run a detector's network.
+
+`engine=auto` takes, in this order, what benchmarks/engines.py found fastest on each kind of
+machine: torch on a GPU; OpenVINO on a CPU; torch on a CPU where OpenVINO isn't installed or can't
+run the network.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryo_pick.errors import ConfigError
+from cryo_pick.hardware import Precision, choose_device, choose_precision, cpu_has_bf16
+from detector.settings import InferSettings
+from detector.tiles import Shape
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+logger = logging.getLogger(__name__)
+
+ENGINES = ("auto", "torch", "openvino")
+
+
+class UnsupportedNetwork(Exception):
+    """A backend can't run a network, or doesn't compute what torch computes."""
+
+
+@dataclass(frozen=True)
+class NetworkGeometry:
+    """What a network needs and makes, measured on the network itself.
+
+    Attributes
+    ----------
+    n_classes
+        Output channels k.
+    multiple
+        The edges of a tile are multiples of this many voxels.
+    bytes_per_voxel
+        Activations alive at the fullest moment in fp32, per voxel of the tile. Eager torch took
+        1.0 to 1.1 times that on tiles of 20 million voxels, OpenVINO 0.6 to 0.8 times.
+    """
+
+    n_classes: int
+    multiple: int
+    bytes_per_voxel: float
+
+
+class Engine(Protocol):
+    """A network ready to run.
+
+    Attributes
+    ----------
+    name
+        Backend, precision and device, for people.
+    output_stride
+        Voxels per heatmap cell.
+    geometry
+        Of its network.
+    batch
+        Tiles that are best run at once.
+    keeps_buffers
+        Whether the memory of a tile stays taken between two calls.
+    """
+
+    name: str
+    output_stride: int
+    geometry: NetworkGeometry
+    batch: int
+    keeps_buffers: bool
+
+    @property
+    def receptive_field(self) -> Shape:
+        """Effective receptive field of the network, voxels, zyx."""
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(b, 1, d, h, w) float32 tiles to (b, k, d/s, h/s, w/s) raw float32 heatmaps."""
+
+
+def make_engine(module: nn.Module, settings: InferSettings, output_stride: int) -> Engine:
+    """The engine that the settings ask for, or the fastest this machine has.
+
+    What is taken, and why, goes to the log.
+
+    Parameters
+    ----------
+    module
+        (b, 1, d, h, w) to (b, k, d/s, h/s, w/s). Copied, so not changed.
+    settings
+        `engine`, `precision` and `accelerator` are read.
+    output_stride
+        s, voxels per heatmap cell.
+
+    Raises
+    ------
+    ConfigError
+        If this machine can't do what the settings ask for.
+    """
+    if settings.engine not in ENGINES:
+        raise ConfigError(
+            f"infer.engine: expected {', '.join(ENGINES)}, but got {settings.engine!r}"
+        )
+    device = choose_device(settings.accelerator)
+    if settings.engine == "openvino" and settings.accelerator == "cuda":
+        raise ConfigError("infer.engine=openvino runs on the CPU; use infer.engine=torch or auto")
+    if settings.engine == "openvino" or (settings.engine == "auto" and device.type == "cpu"):
+        engine = _openvino_engine(module, settings, output_stride)
+        if engine is not None:
+            return engine
+    return _torch_engine(module, settings, output_stride, device)
+
+
+def _openvino_engine(
+    module: nn.Module, settings: InferSettings, output_stride: int
+) -> Engine | None:
+    """OpenVINO; None where `auto` should go on to torch."""
+    must = settings.engine == "openvino"
+    precision = cpu_precision(settings.precision)
+    if importlib.util.find_spec("openvino") is None:
+        if must:
+            raise ConfigError(
+                "infer.engine=openvino: OpenVINO is not installed; "
+                "pip install 'cryo-pick[openvino]', or use infer.engine=auto"
+            )
+        logger.info("engine: torch, since OpenVINO is not installed (cryo-pick[openvino])")
+        return None
+    from detector.engine_openvino import OpenVinoEngine
+
+    try:
+        engine = OpenVinoEngine(module, output_stride, precision)
+    except UnsupportedNetwork as error:
+        if must:
+            raise ConfigError(f"infer.engine=openvino: {error}; use infer.engine=torch") from error
+        logger.warning("engine: torch, since OpenVINO can't run this network: %s", error)
+        return None
+    why = "as asked" if must else "the fastest on a CPU"
+    logger.info("engine: %s (%s; %s)", engine.name, why, _why_precision(settings, precision))
+    return engine
+
+
+def _torch_engine(
+    module: nn.Module, settings: InferSettings, output_stride: int, device: torch.device
+) -> Engine:
+    from detector.engine_torch import TorchEngine
+
+    if device.type == "cpu":
+        precision = cpu_precision(settings.precision)
+    else:
+        precision = choose_precision(settings.precision, device)
+    engine = TorchEngine(module, output_stride, precision, device)
+    why = "as asked" if settings.engine == "torch" else "the best there is for this machine"
+    logger.info("engine: %s (%s; %s)", engine.name, why, _why_precision(settings, precision))
+    return engine
+
+
+def cpu_precision(precision: str) -> Precision:
+    """The number format that `precision` stands for on this CPU.
+
+    Raises
+    ------
+    ConfigError
+        If the word is unknown or this CPU would have to emulate the format.
+    """
+    import torch
+
+    chosen = choose_precision(precision, torch.device("cpu"))
+    if chosen == "bf16" and not cpu_has_bf16():
+        raise ConfigError(
+            "infer.precision=bf16: this CPU has no bf16 arithmetic and emulates it a hundred "
+            "times slower than fp32; use infer.precision=auto or fp32"
+        )
+    return chosen
+
+
+def _why_precision(settings: InferSettings, precision: Precision) -> str:
+    if settings.precision != "auto":
+        return f"{precision} as asked"
+    if precision == "fp32":
+        return "fp32 because this CPU has no bf16 arithmetic"
+    return f"{precision} because the hardware has it"

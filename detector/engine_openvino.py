@@ -1,0 +1,116 @@
+"""OpenVINO, on a CPU."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import warnings
+from typing import Any
+
+import numpy as np
+import openvino
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cryo_pick.hardware import Precision
+from detector.engine import UnsupportedNetwork
+from detector.network_geometry import effective_receptive_field, measure_geometry
+from detector.tiles import Shape
+
+_TYPES = {"fp32": "f32", "bf16": "bf16"}
+TOLERANCE = {"fp32": 2e-3, "bf16": 5e-2}
+"""Largest difference to torch fp32, root mean square, as a share of the output's own."""
+
+
+class OpenVinoEngine:
+    """The network as an OpenVINO model, compiled for each shape of tile as it comes.
+
+    The converted model is run once on noise and compared with torch, on a shape other than the one
+    it was traced with, so that a layer that OpenVINO sees differently is found here and not in the
+    picks.
+
+    Parameters
+    ----------
+    module
+        Copied, so not changed.
+    output_stride
+        Voxels per heatmap cell.
+    precision
+        fp32 or bf16. Not checked against the hardware; :func:`detector.engine.make_engine` does.
+
+    Raises
+    ------
+    UnsupportedNetwork
+        If OpenVINO can't convert or compile the network, or its output isn't torch's.
+    """
+
+    batch = 1
+    keeps_buffers = True
+
+    def __init__(self, module: nn.Module, output_stride: int, precision: Precision) -> None:
+        self.output_stride = output_stride
+        self.geometry = measure_geometry(module, output_stride)
+        self._module = copy.deepcopy(module).float().cpu().eval()
+        threads = torch.get_num_threads()
+        self.name = f"OpenVINO {precision} on {threads} CPU threads"
+        self._core = openvino.Core()
+        self._config = {
+            "INFERENCE_PRECISION_HINT": _TYPES[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+        }
+        self._shape: tuple[int, ...] = ()
+        self._request: Any = None
+        multiple = self.geometry.multiple
+        edge = max(2 * multiple, 32 // multiple * multiple)
+        self._model = _convert(self._module, edge)
+        self._check((1, 1, edge, edge + multiple, edge), TOLERANCE[precision])
+
+    @functools.cached_property
+    def receptive_field(self) -> Shape:
+        """Effective receptive field of the network, voxels, zyx."""
+        return effective_receptive_field(self._module, self.geometry.multiple)
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(b, 1, d, h, w) float32 tiles to (b, k, d/s, h/s, w/s) raw float32 heatmaps."""
+        if batch.shape != self._shape:
+            self._request = None  # frees its buffers before new ones are taken
+            self._model.reshape({0: openvino.PartialShape(list(batch.shape))})
+            compiled = self._core.compile_model(self._model, "CPU", self._config)
+            self._request = compiled.create_infer_request()
+            self._shape = batch.shape
+        tiles = np.ascontiguousarray(batch, np.float32)
+        result = self._request.infer([tiles], share_inputs=True, share_outputs=True)[0]
+        return np.array(result, np.float32)  # the request's own buffer is overwritten next time
+
+    def _check(self, shape: tuple[int, ...], tolerance: float) -> None:
+        noise = np.random.default_rng(0).standard_normal(shape, np.float32)
+        with torch.inference_mode():
+            expected = self._module(torch.from_numpy(noise)).numpy()
+        try:
+            got = self(noise)
+        except RuntimeError as error:
+            raise UnsupportedNetwork(f"it does not compile ({error})") from error
+        if got.shape != expected.shape:
+            raise UnsupportedNetwork(f"its output is {got.shape} where torch's is {expected.shape}")
+        scale = float(np.sqrt(np.mean(np.square(expected))))
+        difference = float(np.sqrt(np.mean(np.square(got - expected))))
+        if not difference <= tolerance * scale:
+            raise UnsupportedNetwork(
+                f"its output differs from torch's by {difference / max(scale, 1e-30):.2g} "
+                f"of its size, where {tolerance:g} is allowed"
+            )
+
+
+def _convert(module: nn.Module, edge: int) -> Any:
+    """The network as an OpenVINO model, traced on a cube of `edge` voxels."""
+    example = torch.zeros(1, 1, edge, edge, edge)
+    with warnings.catch_warnings():
+        # OpenVINO traces with torch.jit, which is deprecated but three times as fast as export,
+        # and warns of every shape that a network looks at; the check covers what could go wrong.
+        warnings.simplefilter("ignore")
+        try:
+            return openvino.convert_model(module, example_input=example)
+        except Exception as error:  # its front end raises whatever the network's code raises
+            raise UnsupportedNetwork(f"it does not convert ({error})") from error

@@ -1,0 +1,306 @@
+"""A tomogram's heatmap, tile by tile.
+
+A tile is read and normalised by a second thread while the network works on the one before. What
+the networks say about it, averaged over views and networks, is weighted and added to a slab of the
+heatmap, as deep as one tile; when the tiles of a slab are done, the planes that no further tile
+reaches are cut to [0, 1] and leave. So the memory for sums doesn't grow with the volume's depth.
+
+Every contribution is rounded to a multiple of 2**-20 before it is added. Sums of such numbers below
+16 are exact in fp32, so the result doesn't depend on the order in which tiles are added.
+
+Instance norms take their mean over the tile, so a network that has them answers a little
+differently for each tile size: large tiles, all of one size, keep that small.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryo_pick.errors import ConfigError, InputError
+from detector.engine import Engine
+from detector.heatmap import Heatmap, heatmap_to_voxel_index, voxel_to_heatmap_index
+from detector.settings import InferSettings
+from detector.tile_plan import TilePlan, plan_tiles
+from detector.tiles import Shape, blend_weights
+
+__all__ = [
+    "FLIPS",
+    "Heatmap",
+    "heatmap_slabs",
+    "heatmap_to_voxel_index",
+    "predict_heatmap",
+    "predict_tile",
+    "voxel_to_heatmap_index",
+]
+
+FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (1,), (1, 2), (0,), (0, 2), (0, 1), (0, 1, 2))
+"""Axes that each test-time view mirrors; in the plane first, where the missing wedge stays put."""
+
+Normalise = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Progress = Callable[[int, int], None]
+
+_QUANTUM = 2.0**-20
+_LIMIT = 15.0
+
+
+def predict_heatmap(
+    volume: Any,
+    engines: Sequence[Engine],
+    settings: InferSettings,
+    n_classes: int,
+    output_stride: int,
+    *,
+    normalise: Normalise | None = None,
+    progress: Progress | None = None,
+) -> Heatmap:
+    """The heatmap of a whole volume: the mean over networks and views, cut to [0, 1].
+
+    Parameters
+    ----------
+    volume : (d, h, w) array
+        Anything with a shape that slices like one; read tile by tile.
+    engines
+        The networks of an ensemble, at least one.
+    settings
+        `tile`, `overlap`, `memory` and `views` are read.
+    n_classes
+        k.
+    output_stride
+        s, voxels per heatmap cell.
+    normalise
+        From a tile as it is read to what the networks were trained on; None: it is that already.
+    progress
+        Called with the number of tiles done and of all tiles, after each tile.
+
+    Returns
+    -------
+    Heatmap
+        float16, exact to 0.00025 near 1 and to less below; :mod:`detector.heatmap` says where its
+        cells lie.
+
+    Raises
+    ------
+    ConfigError
+        If the settings don't suit the volume or the networks.
+    InputError
+        If a voxel is NaN or infinite, or a network answers so.
+    ValueError
+        If there is no engine, or one isn't for `n_classes` and `output_stride`.
+    """
+    _check(engines, settings, n_classes, output_stride)
+    d, h, w = (int(n) for n in volume.shape)
+    plan = plan_tiles((d, h, w), engines, settings, n_classes, output_stride)
+    values = np.empty((n_classes, *plan.cells), np.float16)
+    for first, slab in heatmap_slabs(
+        volume, engines, plan, settings.views, normalise=normalise, progress=progress
+    ):
+        values[:, first : first + slab.shape[1]] = slab
+    return Heatmap(values, output_stride)
+
+
+def _check(
+    engines: Sequence[Engine], settings: InferSettings, n_classes: int, output_stride: int
+) -> None:
+    if settings.views not in (1, 2, 4, 8):
+        raise ConfigError(f"infer.views: expected 1, 2, 4 or 8, but got {settings.views}")
+    if not engines:
+        raise ValueError("Expected at least one engine, but got none.")
+    for engine in engines:
+        made = (engine.geometry.n_classes, engine.output_stride)
+        if made != (n_classes, output_stride):
+            raise ValueError(
+                f"Expected engines for {n_classes} classes at stride {output_stride}, "
+                f"but {engine.name} is for {made[0]} at stride {made[1]}."
+            )
+
+
+def heatmap_slabs(
+    volume: Any,
+    engines: Sequence[Engine],
+    plan: TilePlan,
+    views: int,
+    *,
+    normalise: Normalise | None = None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The heatmap in slabs of finished planes, from z = 0 up.
+
+    Parameters
+    ----------
+    volume : (d, h, w) array
+        Anything that slices like one.
+    engines
+        At least one.
+    plan
+        For this volume.
+    views
+        Test-time views, the first of :data:`FLIPS`.
+    normalise, progress
+        As for :func:`predict_heatmap`.
+
+    Yields
+    ------
+    first
+        Plane of the heatmap that the slab starts at.
+    slab : (k, n, h', w') float32 array in [0, 1]
+
+    Raises
+    ------
+    InputError
+        If a voxel is NaN or infinite, or a network answers so.
+    """
+    cells = [[s // plan.stride for s in starts] for starts in plan.starts]
+    tile = [t // plan.stride for t in plan.tile]
+    weights = [blend_weights(s, t) for s, t in zip(cells, tile, strict=True)]
+    rest = (cells[1][-1] + tile[1], cells[2][-1] + tile[2])
+    sums = np.zeros((engines[0].geometry.n_classes, tile[0], *rest), np.float32)
+    depth, height, width = plan.cells
+    done = 0
+    for (i, j, k), voxels in _tiles_read_ahead(volume, plan, normalise):
+        y, x = cells[1][j], cells[2][k]
+        add_weighted(
+            sums[:, :, y : y + tile[1], x : x + tile[2]],
+            predict_tile(voxels, engines, views),
+            (weights[0][i], weights[1][j], weights[2][k]),
+        )
+        done += 1
+        if progress is not None:
+            progress(done, plan.n_tiles)
+        if done % (len(cells[1]) * len(cells[2])):
+            continue
+        first = cells[0][i]
+        finished = (cells[0][i + 1] if i + 1 < len(cells[0]) else depth) - first
+        yield first, _cut(sums[:, :finished, :height, :width])
+        sums[:, : tile[0] - finished] = sums[:, finished:].copy()
+        sums[:, tile[0] - finished :] = 0
+
+
+def _cut(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(values).all():
+        raise InputError(
+            "the network answers NaN for this volume; is infer.precision=fp16? Use fp32"
+        )
+    return np.clip(values, 0.0, 1.0)
+
+
+def add_weighted(
+    sums: NDArray[np.float32],
+    values: NDArray[np.float32],
+    weights: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+) -> None:
+    """Add a tile's values, weighted along z, y, x, to `sums`, exactly whatever the order.
+
+    Parameters
+    ----------
+    sums : (k, d, h, w) float32 array
+        Changed in place.
+    values : (k, d, h, w) float32 array
+        Changed in place. Cut to +-15, far from where heatmap values are.
+    weights : (d,), (h,), (w,) arrays
+    """
+    plane = weights[1][:, None] * weights[2]
+    for channel, total in zip(values, sums, strict=True):
+        for part, target, weight in zip(channel, total, weights[0], strict=True):
+            np.clip(part, -_LIMIT, _LIMIT, out=part)
+            part *= plane * (weight / _QUANTUM)
+            np.rint(part, out=part)
+            part *= np.float32(_QUANTUM)
+            target += part
+
+
+def predict_tile(
+    tile: NDArray[np.float32], engines: Sequence[Engine], views: int
+) -> NDArray[np.float32]:
+    """Mean answer of all networks to all views of a tile, each mirrored back.
+
+    Parameters
+    ----------
+    tile : (d, h, w) float32 array
+    engines
+        At least one.
+    views
+        The first of :data:`FLIPS`.
+
+    Returns
+    -------
+    (k, d/s, h/s, w/s) float32 array
+        Raw values.
+    """
+    total: NDArray[np.float32] | None = None
+    for engine in engines:
+        for i in range(0, views, engine.batch):
+            flips = FLIPS[i : min(i + engine.batch, views)]
+            answers = engine(np.stack([np.flip(tile, axes)[None] for axes in flips]))
+            for axes, answer in zip(flips, answers, strict=True):
+                back = np.flip(answer, [axis + 1 for axis in axes])
+                if total is None:
+                    total = np.array(back)
+                else:
+                    total += back
+    if total is None:
+        raise ValueError("Expected at least one engine and one view, but got none.")
+    total /= np.float32(len(engines) * views)
+    return total
+
+
+def _tiles_read_ahead(
+    volume: Any, plan: TilePlan, normalise: Normalise | None
+) -> Iterator[tuple[tuple[int, int, int], NDArray[np.float32]]]:
+    """Every tile with its place in the grid, z slowest, one read ahead by a second thread."""
+    grid = list(itertools.product(*(range(len(starts)) for starts in plan.starts)))
+
+    def read(place: tuple[int, int, int]) -> NDArray[np.float32]:
+        z, y, x = (starts[i] for starts, i in zip(plan.starts, place, strict=True))
+        return read_tile(volume, (z, y, x), plan.tile, normalise)
+
+    with ThreadPoolExecutor(1, "read-tile") as reader:
+        coming = reader.submit(read, grid[0])
+        for place, following in itertools.zip_longest(grid, grid[1:]):
+            tile = coming.result()
+            if following is not None:
+                coming = reader.submit(read, following)
+            yield place, tile
+
+
+def read_tile(
+    volume: Any, start: Shape, tile: Shape, normalise: Normalise | None = None
+) -> NDArray[np.float32]:
+    """One tile, mirrored at the far ends of the volume where it reaches past them.
+
+    Parameters
+    ----------
+    volume : (d, h, w) array
+        Anything that slices like one.
+    start, tile : (3,), voxels, zyx
+    normalise
+        Applied before padding.
+
+    Returns
+    -------
+    (d, h, w) float32 array of shape `tile`
+
+    Raises
+    ------
+    InputError
+        If a voxel is NaN or infinite.
+    """
+    stop = [min(s + t, n) for s, t, n in zip(start, tile, volume.shape, strict=True)]
+    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    voxels = np.asarray(volume[box], np.float32)
+    n_bad = voxels.size - np.count_nonzero(np.isfinite(voxels))
+    if n_bad:
+        raise InputError(
+            f"{n_bad} of {voxels.size} voxels from z, y, x = {tuple(start)} up are NaN or infinite"
+        )
+    if normalise is not None:
+        voxels = normalise(voxels)
+    missing = [t - n for t, n in zip(tile, voxels.shape, strict=True)]
+    if not any(missing):
+        return voxels
+    return np.pad(voxels, [(0, m) for m in missing], "reflect")

@@ -1,0 +1,152 @@
+"""What tiling has to know about a network, measured on the network itself.
+
+Shapes and memory come from a run on torch's meta device, which computes shapes but no values; the
+receptive field from the gradient of one output cell in a copy with flat positive weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from detector.engine import NetworkGeometry
+from detector.tiles import Shape
+
+_DOUBLINGS = 7
+_REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError, NotImplementedError)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+
+
+def measure_geometry(module: nn.Module, output_stride: int) -> NetworkGeometry:
+    """Classes, tile multiple and memory of a network.
+
+    The multiple is the smallest ``output_stride * 2**j`` of which a tile three times as long gives
+    exactly one cell per stride.
+
+    Raises
+    ------
+    ValueError
+        If no such tile works: the network isn't one over single-channel volumes with that stride.
+    """
+    reason: Exception | str = ""
+    for device in ("meta", "cpu"):  # a few layers, such as those that ask for values, refuse meta
+        network = copy.deepcopy(module).eval().to(device)
+        for doubling in range(_DOUBLINGS):
+            multiple = output_stride * 2**doubling
+            edge = 3 * multiple
+            try:
+                output = _run(network, edge, device)
+            except _REFUSALS as error:
+                reason = error
+                continue
+            if output.ndim == 5 and tuple(output.shape[2:]) == (edge // output_stride,) * 3:
+                edge = 4 * multiple
+                peak = peak_bytes(lambda n=network, e=edge, d=device: _run(n, e, d))
+                return NetworkGeometry(int(output.shape[1]), multiple, peak / edge**3)
+            reason = f"an output of shape {tuple(output.shape)} for a tile of {edge} voxels"
+    raise ValueError(
+        f"Expected a network from (b, 1, d, h, w) to (b, k, d/s, h/s, w/s) with s = "
+        f"{output_stride}, but got: {reason}"
+    )
+
+
+def _run(network: nn.Module, edge: int, device: str) -> Tensor:
+    with torch.inference_mode():
+        return network(torch.zeros(1, 1, edge, edge, edge, device=device))
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Counts the bytes of all tensors that are alive, and their maximum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = 0
+        self.peak = 0
+        self._users: dict[int, list[int]] = {}
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                storage = leaf.untyped_storage()
+                users = self._users.setdefault(storage._cdata, [0, storage.nbytes()])
+                self.live += 0 if users[0] else users[1]
+                users[0] += 1
+                weakref.finalize(leaf, self._release, storage._cdata)
+        self.peak = max(self.peak, self.live)
+        return result
+
+    def _release(self, key: int) -> None:
+        users = self._users[key]
+        users[0] -= 1
+        if not users[0]:
+            self.live -= users[1]
+            del self._users[key]
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """Largest number of bytes that the tensors made by `run` take at one moment."""
+    with _LiveBytes() as counter:
+        run()
+    return counter.peak
+
+
+def effective_receptive_field(module: nn.Module, multiple: int, mass: float = 0.95) -> Shape:
+    """How far around an output cell the input matters, along z, y, x, in voxels.
+
+    The width of the window that holds `mass` of the gradient of one output cell, in a copy of the
+    network whose weights are flat and whose norms are left out: those couple every voxel to every
+    other, faintly. Flat weights have the widest field, so this is an upper bound. Source of the
+    idea: Luo et al., Understanding the Effective Receptive Field, NeurIPS 2016.
+
+    Parameters
+    ----------
+    module
+        (b, 1, d, h, w) to (b, k, ...).
+    multiple
+        Of the edges of its tiles, voxels.
+    mass
+        From 0 to 1.
+    """
+    network = _flat_copy(module)
+    length = max(8 * multiple, 128)
+    z, y, x = (_field(network, axis, length, 2 * multiple, mass) for axis in range(3))
+    return z, y, x
+
+
+def _flat_copy(module: nn.Module) -> nn.Module:
+    network = copy.deepcopy(module).float().cpu().eval()
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, _NORMS):
+                setattr(parent, name, nn.Identity())
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if parameter.ndim > 1:  # a mean over its inputs
+                parameter.fill_(parameter.shape[0] / parameter.numel())
+            else:
+                parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+    return network
+
+
+def _field(network: nn.Module, axis: int, length: int, width: int, mass: float) -> int:
+    shape = [width] * 3
+    shape[axis] = length
+    tile = torch.ones(1, 1, *shape, requires_grad=True)
+    output = network(tile)
+    centre = [n // 2 for n in output.shape[2:]]
+    (gradient,) = torch.autograd.grad(output[0, :, centre[0], centre[1], centre[2]].sum(), tile)
+    profile = gradient[0, 0].abs().double().sum(dim=[a for a in range(3) if a != axis])
+    share = profile.cumsum(0) / profile.sum()
+    tail = (1 - mass) / 2
+    ends = torch.searchsorted(share, torch.tensor([tail, 1 - tail], dtype=torch.float64))
+    return int(ends[1] - ends[0]) + 1

@@ -1,0 +1,225 @@
+"""Local maxima of a heatmap, exactly those that a max-pool of an odd kernel finds.
+
+A voxel is a peak iff, in the cube of `kernel` voxels around it (cut off at the borders), no other
+voxel is greater and none that is equal has a lower flat index; and it reaches its class's
+threshold. So a plateau narrower than the kernel has one peak, its first voxel.
+
+The search: with kernel 2 r + 1, cut the volume into aligned blocks of r + 1 voxels. Any two voxels
+of a block see each other, so a block holds at most one peak, its first maximum; and only where
+that reaches the threshold is the cube around it looked at. One pass over the values, no copy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_LEAST_SHARE = 0.05
+"""A Gaussian is fitted where both neighbours reach this share of the peak, a parabola elsewhere."""
+
+
+class Peaks(NamedTuple):
+    """Peaks as parallel arrays, by class and then by flat index.
+
+    Attributes
+    ----------
+    classes : (n,) int64 array
+    index : (n, 3) float64 array, voxels of the array that was searched, zyx
+        Fractional with sub-voxel positions.
+    scores : (n,) float32 array
+        Value at the peak.
+    """
+
+    classes: NDArray[np.int64]
+    index: NDArray[np.float64]
+    scores: NDArray[np.float32]
+
+
+def find_peaks(
+    values: NDArray[np.floating],
+    thresholds: ArrayLike,
+    kernel: int,
+    subvoxel: bool = True,
+    threads: int | None = None,
+) -> Peaks:
+    """Local maxima of every class; see the module's docstring for the rule.
+
+    Parameters
+    ----------
+    values : (k, d, h, w) float array
+        Compared in float32. Need not be contiguous.
+    thresholds : (k,) array or one number
+        A peak's value is at least its class's.
+    kernel
+        Edge of the cube in which a peak is the maximum, in voxels; odd, at least 3.
+    subvoxel
+        Refine each position by :func:`refine_peaks`.
+    threads
+        That search side by side; None: as many as there are processors, up to 8.
+
+    Raises
+    ------
+    ValueError
+        If a shape or the kernel is wrong, or a value is NaN or infinite.
+    """
+    if values.ndim != 4:
+        raise ValueError(f"Expected `values` to be (k, d, h, w), but got shape {values.shape}.")
+    if kernel < 3 or kernel % 2 == 0:
+        raise ValueError(f"Expected `kernel` to be odd and at least 3, but got {kernel}.")
+    limits = np.broadcast_to(np.asarray(thresholds, np.float32), (len(values),))
+    if np.isnan(limits).any():
+        raise ValueError("Expected `thresholds` to be numbers, but got NaN.")
+    workers = threads if threads is not None else min(os.cpu_count() or 1, 8)
+    parts = []
+    with ThreadPoolExecutor(workers) as pool:
+        for index, limit in enumerate(limits):
+            volume = np.ascontiguousarray(values[index], np.float32)
+            flat = _search(pool, workers, volume, float(limit), kernel // 2)
+            place = np.stack(np.unravel_index(flat, volume.shape), -1)
+            position = refine_peaks(volume, place) if subvoxel else place.astype(np.float64)
+            parts.append((np.full(len(flat), index), position, volume.ravel()[flat]))
+    if not parts:
+        return Peaks(np.empty(0, np.int64), np.empty((0, 3)), np.empty(0, np.float32))
+    classes, positions, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Peaks(classes.astype(np.int64), positions, scores)
+
+
+def _search(
+    pool: ThreadPoolExecutor,
+    workers: int,
+    volume: NDArray[np.float32],
+    threshold: float,
+    radius: int,
+) -> NDArray[np.int64]:
+    """Flat indices of the peaks of one volume, rising."""
+    if not volume.size:
+        return np.empty(0, np.int64)
+    blocks = [-(-n // (radius + 1)) for n in volume.shape]
+    found = np.full(blocks, -1, np.int64)
+    cuts = np.linspace(0, blocks[0], min(workers, blocks[0]) + 1).astype(int).tolist()
+    shares = [
+        pool.submit(_search_blocks, volume, np.float32(threshold), radius, found, low, high)
+        for low, high in zip(cuts, cuts[1:], strict=False)
+    ]
+    if not all(share.result() for share in shares):
+        raise ValueError("Expected `values` to be finite, but got NaN or infinity.")
+    return np.sort(found[found >= 0])
+
+
+def refine_peaks(volume: NDArray[np.float32], index: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sub-voxel positions of peaks, from each one's two neighbours along each axis.
+
+    A parabola goes through the logarithms of the three values, which is exact for a Gaussian
+    whatever its width; through the values themselves where a neighbour is below a twentieth of the
+    peak, where noise would rule the logarithm. A peak stays within half a voxel, and where it is
+    along an axis on whose border it lies or where the three are equal.
+
+    Parameters
+    ----------
+    volume : (d, h, w) float array
+    index : (n, 3) int array, zyx
+
+    Returns
+    -------
+    (n, 3) float64 array, zyx
+    """
+    refined = index.astype(np.float64)
+    peak = volume[tuple(index.T)].astype(np.float64)
+    for axis, length in enumerate(volume.shape):
+        inside = (index[:, axis] > 0) & (index[:, axis] < length - 1)
+        here, top = index[inside], peak[inside]
+        step = np.eye(3, dtype=np.int64)[axis]
+        low = volume[tuple((here - step).T)].astype(np.float64)
+        high = volume[tuple((here + step).T)].astype(np.float64)
+        gaussian = (top > 0) & (np.minimum(low, high) >= _LEAST_SHARE * top)
+        triple = np.stack([low, top, high])
+        triple[:, gaussian] = np.log(triple[:, gaussian])
+        low, top, high = triple
+        bend = 2 * top - low - high
+        shift = np.divide(high - low, 2 * bend, out=np.zeros_like(bend), where=bend > 0)
+        refined[inside, axis] += np.clip(shift, -0.5, 0.5)
+    return refined
+
+
+@numba.njit(nogil=True, cache=True)
+def _search_blocks(volume, threshold, radius, found, low, high):  # type: ignore[no-untyped-def]
+    """Write the peak of each block in rows `low` to `high` to `found`; False if not finite."""
+    depth, height, width = volume.shape
+    edge = radius + 1
+    columns = np.empty(width, np.float32)  # maximum over the block's z and y, for each x
+    check = np.zeros(width, np.float32)  # stays 0 as long as every value is finite
+    for bz in range(low, high):
+        z0, z1 = bz * edge, min((bz + 1) * edge, depth)
+        for by in range(found.shape[1]):
+            y0, y1 = by * edge, min((by + 1) * edge, height)
+            columns[:] = volume[z0, y0]
+            for z in range(z0, z1):
+                for y in range(y0, y1):
+                    row = volume[z, y]
+                    for x in range(width):
+                        value = row[x]
+                        columns[x] = value if value > columns[x] else columns[x]
+                        check[x] += value - value
+            for bx in range(found.shape[2]):
+                x0, x1 = bx * edge, min((bx + 1) * edge, width)
+                best = columns[x0]
+                for x in range(x0 + 1, x1):
+                    best = max(best, columns[x])
+                if best >= threshold:
+                    found[bz, by, bx] = _peak_of_block(
+                        volume, columns, best, radius, (z0, z1), (y0, y1), (x0, x1)
+                    )
+    for x in range(width):
+        if check[x] != 0.0:
+            return False
+    return True
+
+
+@numba.njit(nogil=True, cache=True)
+def _peak_of_block(volume, columns, best, radius, zs, ys, xs):  # type: ignore[no-untyped-def]
+    """Flat index of a block's first maximum if it is a peak, else -1."""
+    depth, height, width = volume.shape
+    first, last = xs[0], xs[1] - 1  # where along x the maximum occurs
+    while columns[first] != best:
+        first += 1
+    while columns[last] != best:
+        last -= 1
+    # All of the block's z and y are in sight of its maximum, so these columns are too.
+    for x in range(max(last - radius, 0), min(first + radius + 1, width)):
+        if columns[x] > best:
+            return -1
+    for z in range(zs[0], zs[1]):
+        for y in range(ys[0], ys[1]):
+            for x in range(first, last + 1):
+                if volume[z, y, x] == best:
+                    if _is_peak(volume, best, radius, z, y, x):
+                        return (z * height + y) * width + x
+                    return -1
+    return -1
+
+
+@numba.njit(nogil=True, cache=True)
+def _is_peak(volume, best, radius, z, y, x):  # type: ignore[no-untyped-def]
+    """Whether no voxel around is greater, and no equal one comes before."""
+    depth, height, width = volume.shape
+    # The six neighbours turn down nearly everything that isn't a peak.
+    if (z > 0 and volume[z - 1, y, x] > best) or (z + 1 < depth and volume[z + 1, y, x] > best):
+        return False
+    if (y > 0 and volume[z, y - 1, x] > best) or (y + 1 < height and volume[z, y + 1, x] > best):
+        return False
+    if (x > 0 and volume[z, y, x - 1] > best) or (x + 1 < width and volume[z, y, x + 1] > best):
+        return False
+    for k in range(max(z - radius, 0), min(z + radius + 1, depth)):
+        for j in range(max(y - radius, 0), min(y + radius + 1, height)):
+            before = k < z or (k == z and j < y)
+            for i in range(max(x - radius, 0), min(x + radius + 1, width)):
+                value = volume[k, j, i]
+                if value > best or (value == best and (before or (k == z and j == y and i < x))):
+                    return False
+    return True

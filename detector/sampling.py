@@ -1,0 +1,164 @@
+"""Training crops: where they lie, what they hold, what the network should draw there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryo_pick.augment import GridSymmetry, vary_intensity
+from cryo_pick.settings import AugmentSettings
+from detector.targets import gaussian_target
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One run to draw crops from.
+
+    Attributes
+    ----------
+    volume : (d, h, w) float32 array, normalised
+    centres : (n, 3) float64 array, fractional voxel indices, zyx
+    classes : (n,) int64 array
+    sigmas : (k, 3) float64 array, voxels
+        Width of the target of each class.
+    name
+        The run, for messages.
+    """
+
+    volume: NDArray[np.float32]
+    centres: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    sigmas: NDArray[np.float64]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a crop starts in which run; may reach over the border."""
+
+    run: int
+    start: tuple[int, int, int]
+
+
+class CropSampler:
+    """Draws crops balanced over classes; a step's crops depend on the seed and the step alone.
+
+    That makes a resumed training see exactly the crops that an unbroken one would have seen.
+
+    Parameters
+    ----------
+    runs
+    n_classes
+    crop : (d, h, w), voxels
+    stride
+        Voxels per heatmap cell.
+    centred
+        Share of crops that hold a particle of a class drawn evenly among those present.
+    augment
+    seed
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[TrainingRun],
+        n_classes: int,
+        crop: tuple[int, int, int],
+        stride: int,
+        centred: float,
+        augment: AugmentSettings,
+        seed: int,
+    ) -> None:
+        if not runs:
+            raise ValueError("Expected argument `runs` to hold at least one run, but got none.")
+        self.runs, self.n_classes, self.crop, self.stride = list(runs), n_classes, crop, stride
+        self.centred, self.augment, self.seed = centred, augment, seed
+        self._members = [
+            np.array(
+                [(r, i) for r, run in enumerate(runs) for i in np.flatnonzero(run.classes == c)]
+            )
+            for c in range(n_classes)
+        ]
+        self._present = [c for c, members in enumerate(self._members) if len(members)]
+        self._voxels = np.array([run.volume.size for run in runs], float)
+
+    def batch(self, step: int, size: int, rank: int = 0) -> dict[str, NDArray[np.float32]]:
+        """The `size` crops of one step: ``image`` (b, 1, d, h, w), ``target`` (b, k, d/s, h/s, w/s)."""
+        rng = np.random.default_rng([self.seed, step, rank])
+        samples = [self._sample(rng) for _ in range(size)]
+        return {
+            "image": np.stack([image for image, _ in samples]),
+            "target": np.stack([target for _, target in samples]),
+        }
+
+    def _sample(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        place = self._draw_place(rng)
+        run = self.runs[place.run]
+        image = padded_crop(run.volume, place.start, self.crop)
+        near = _reaching(run, place.start, self.crop)
+        symmetry = GridSymmetry.draw(self.augment, rng)
+        points = symmetry.points(run.centres[near] - np.array(place.start), self.crop)
+        image = vary_intensity(np.ascontiguousarray(symmetry.volume(image)), self.augment, rng)
+        s = self.stride
+        d, h, w = (n // s for n in self.crop)
+        sigmas = symmetry.vectors(run.sigmas)  # an anisotropic spacing turns with the volume
+        target = gaussian_target(
+            (d, h, w),
+            (points - (s - 1) / 2) / s,
+            run.classes[near],
+            np.abs(sigmas) / s,
+            self.n_classes,
+        )
+        return image[None], target
+
+    def _draw_place(self, rng: np.random.Generator) -> Place:
+        crop = np.array(self.crop)
+        if self._present and rng.random() < self.centred:
+            members = self._members[self._present[rng.integers(len(self._present))]]
+            r, i = members[rng.integers(len(members))]
+            # Anywhere in the crop but its outer eighth, so that the particle is seen whole.
+            start = np.round(self.runs[r].centres[i] - rng.uniform(0.125, 0.875, 3) * crop)
+        else:
+            r = rng.choice(len(self.runs), p=self._voxels / self._voxels.sum())
+            start = rng.uniform(0, 1, 3) * (np.array(self.runs[r].volume.shape) - crop)
+        limit = np.array(self.runs[r].volume.shape) - crop
+        # A crop reaches over the border by an eighth at most, and only there sees padding.
+        low, high = np.minimum(limit, 0) - crop // 8, np.maximum(limit, 0) + crop // 8
+        z, y, x = np.clip(start, low, high).astype(int).tolist()
+        return Place(int(r), (z, y, x))
+
+
+def padded_crop(
+    volume: NDArray[np.float32], start: Sequence[int], size: Sequence[int]
+) -> NDArray[np.float32]:
+    """A box of a volume, with the mean of a normalised tomogram, 0, beyond its border.
+
+    Parameters
+    ----------
+    volume : (d, h, w) array
+    start, size : 3 ints, voxels, zyx
+        The start may be negative.
+
+    Returns
+    -------
+    float32 array of shape `size`
+    """
+    out = np.zeros(tuple(size), np.float32)
+    source, target = [], []
+    for axis in range(3):
+        low, high = max(start[axis], 0), min(start[axis] + size[axis], volume.shape[axis])
+        if high <= low:
+            return out
+        source.append(slice(low, high))
+        target.append(slice(low - start[axis], high - start[axis]))
+    out[tuple(target)] = volume[tuple(source)]
+    return out
+
+
+def _reaching(run: TrainingRun, start: Sequence[int], crop: Sequence[int]) -> NDArray[np.bool_]:
+    """Which particles draw into the crop."""
+    reach = 4 * run.sigmas[run.classes] if len(run.classes) else np.empty((0, 3))
+    low, high = np.array(start) - reach, np.array(start) + np.array(crop) + reach
+    return np.asarray(((run.centres > low) & (run.centres < high)).all(1))

@@ -1,0 +1,100 @@
+"""Settings of stage 1. Each class is the schema of one config group (configs/<group>/)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryo_pick.settings import OptimizerSettings
+
+
+@dataclass
+class ModelSettings:
+    """Which dense network, and how it is built."""
+
+    network: str = "unet_half"
+    """A module of detector/networks."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of its `build`."""
+    path: str | None = None
+    """A trained detector's folder, for `detector predict`."""
+
+
+@dataclass
+class TargetSettings:
+    """What the network learns to draw."""
+
+    sigma: float | None = None
+    """Å, of the Gaussian around each particle; None: a share of its radius."""
+    sigma_per_radius: float = 0.3
+    """That share."""
+    sigma_min: float = 15.0
+    """Å; no Gaussian is narrower."""
+    sigma_max: float = 40.0
+    """Å; no Gaussian is wider."""
+
+
+@dataclass
+class LossSettings:
+    """How heatmap and target are compared."""
+
+    name: str = "weighted_mse"
+    """A module of detector/losses."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of its `build`."""
+
+
+@dataclass
+class DetectorTrainSettings:
+    """One detector training."""
+
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    """How long and how fast."""
+    crop: list[int] = field(default_factory=lambda: [64, 64, 64])
+    """Voxels, z y x, of one training crop."""
+    centred: float = 0.75
+    """Share of crops that hold a particle of a class drawn evenly; the others lie anywhere."""
+    folds: int = 2
+    """Cross-validation folds; whole runs go to one fold."""
+    fold: int | None = None
+    """Validate on this fold and train on the others; None: train on every run."""
+
+
+@dataclass
+class CandidatesSettings:
+    """How candidates are read off a heatmap."""
+
+    method: str = "peaks"
+    """peaks (local maxima) or components (connected components)."""
+    threshold: float = 0.1
+    """Lowest heatmap value of a candidate."""
+    kernel: int = 7
+    """Edge of the cube, in tomogram voxels, in which a peak is the maximum."""
+    min_voxels: int = 2
+    """Smallest component, in heatmap voxels."""
+    merge_distance: float = 30.0
+    """Å; peaks of different classes closer than this are one candidate."""
+    max_per_run: int = 20000
+    """Keep the strongest."""
+    path: str | None = None
+    """Folder of out-of-fold candidates, for `refiner train`."""
+
+
+@dataclass
+class InferSettings:
+    """How a detector is run over a tomogram."""
+
+    tile: list[int] | None = None
+    """Voxels, z y x; None: the largest that `memory` allows."""
+    overlap: list[int] | None = None
+    """Voxels, z y x; None: from the network's receptive field."""
+    memory: str = "2GB"
+    """What the tiles may use."""
+    views: int | None = None
+    """Test-time views, 1, 2, 4 or 8 flips; None: as the bundle was fitted with, and 1 in training."""
+    engine: str = "auto"
+    """auto, torch or openvino; auto takes the fastest this machine has."""
+    precision: str = "auto"
+    """auto, fp32, bf16 or fp16; auto takes bf16 where the hardware has it."""
+    accelerator: str = "auto"
+    """auto, cpu or cuda."""

@@ -1,0 +1,188 @@
+"""Which tiles cover a volume, given the networks and the memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cryo_pick.errors import ConfigError
+from cryo_pick.memory import parse_memory
+from detector.engine import Engine
+from detector.settings import InferSettings
+from detector.tiles import Shape, default_overlap, largest_tile, round_up, tile_starts
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """The tiles of a volume: a grid.
+
+    Attributes
+    ----------
+    shape : (d, h, w), voxels
+        Of the volume.
+    tile : (d, h, w), voxels
+    starts
+        Along z, y, x, voxels; every combination is a tile.
+    stride
+        Voxels per heatmap cell.
+    """
+
+    shape: Shape
+    tile: Shape
+    starts: tuple[list[int], list[int], list[int]]
+    stride: int
+
+    @property
+    def n_tiles(self) -> int:
+        """Number of tiles."""
+        return len(self.starts[0]) * len(self.starts[1]) * len(self.starts[2])
+
+    @property
+    def cells(self) -> Shape:
+        """Shape of the heatmap; a cell that is only partly inside counts."""
+        d, h, w = (-(-n // self.stride) for n in self.shape)
+        return d, h, w
+
+    @property
+    def evaluations(self) -> float:
+        """How often a voxel is evaluated on average."""
+        return self.n_tiles * float(np.prod(self.tile)) / float(np.prod(self.shape))
+
+
+def plan_tiles(
+    shape: Shape,
+    engines: Sequence[Engine],
+    settings: InferSettings,
+    n_classes: int,
+    output_stride: int,
+) -> TilePlan:
+    """The tiles that the settings ask for, or the best that their memory allows.
+
+    Edges and overlaps are rounded up to what every network can take, starts are aligned to it, and
+    a tile is never longer than the volume needs.
+
+    Parameters
+    ----------
+    shape : (d, h, w), voxels
+    engines
+        At least one.
+    settings
+        `tile`, `overlap`, `memory` and `views` are read.
+    n_classes
+        k.
+    output_stride
+        Voxels per heatmap cell.
+
+    Raises
+    ------
+    ConfigError
+        If the tile or the overlap can't be used, or nothing fits in the memory.
+    """
+    for name, value, low in (("tile", settings.tile, 1), ("overlap", settings.overlap, 0)):
+        if value is not None and (len(value) != 3 or min(value) < low):
+            raise ConfigError(f"infer.{name}: expected three numbers from {low}, but got {value}")
+    multiple = max(e.geometry.multiple for e in engines)
+    if settings.tile is not None:
+        tile = _given_tile(shape, settings.tile, multiple)
+        overlap = _overlap_of_tile(shape, tile, engines, settings, multiple)
+    else:
+        tile, overlap = _roomiest(shape, engines, settings, n_classes, output_stride)
+    z, y, x = (
+        tile_starts(n, t, o if n > t else 0, multiple)
+        for n, t, o in zip(shape, tile, overlap, strict=True)
+    )
+    plan = TilePlan(shape, tile, (z, y, x), output_stride)
+    logger.info(
+        "%d tile(s) of %s voxels over %s, %.2f evaluations per voxel, %d network(s), %d view(s)",
+        plan.n_tiles,
+        "x".join(map(str, tile)),
+        "x".join(map(str, shape)),
+        plan.evaluations,
+        len(engines),
+        settings.views,
+    )
+    return plan
+
+
+def _given_tile(shape: Shape, tile: Sequence[int], multiple: int) -> Shape:
+    z, y, x = (
+        min(round_up(t, multiple), max(round_up(n, multiple), 2 * multiple))
+        for t, n in zip(tile, shape, strict=True)
+    )
+    return z, y, x
+
+
+def _overlap(engines: Sequence[Engine], settings: InferSettings, multiple: int) -> Shape:
+    """What is asked for, or what the widest of the networks needs."""
+    if settings.overlap is not None:
+        z, y, x = (round_up(o, multiple) for o in settings.overlap)
+        return z, y, x
+    fields = np.array([e.receptive_field for e in engines])
+    return default_overlap(fields.max(axis=0).tolist(), multiple)
+
+
+def _overlap_of_tile(
+    shape: Shape,
+    tile: Shape,
+    engines: Sequence[Engine],
+    settings: InferSettings,
+    multiple: int,
+) -> Shape:
+    """The overlap for a given tile: at most half of it unless it is given too."""
+    if not any(n > t for n, t in zip(shape, tile, strict=True)):
+        return 0, 0, 0
+    overlap = _overlap(engines, settings, multiple)
+    if settings.overlap is None:
+        z, y, x = (
+            min(o, t // 2 // multiple * multiple) for o, t in zip(overlap, tile, strict=True)
+        )
+        return z, y, x
+    if any(n > t and o >= t for n, t, o in zip(shape, tile, overlap, strict=True)):
+        raise ConfigError(
+            f"infer.overlap: expected less than the tile {list(tile)} on each axis, in steps of "
+            f"{multiple}, but got {settings.overlap}"
+        )
+    return overlap
+
+
+def _roomiest(
+    shape: Shape,
+    engines: Sequence[Engine],
+    settings: InferSettings,
+    n_classes: int,
+    stride: int,
+) -> tuple[Shape, Shape]:
+    """The tile with the fewest evaluations in the memory allowed, and its overlap."""
+    try:
+        memory = parse_memory(settings.memory)
+    except ValueError as error:
+        raise ConfigError(f"infer.memory: {error}") from error
+    multiple = max(e.geometry.multiple for e in engines)
+    per_voxel = _bytes_per_voxel(engines, settings.views, n_classes, stride)
+    plane = round_up(shape[1], multiple) * round_up(shape[2], multiple) / stride**2
+    per_plane = 4 * n_classes * plane / stride
+    whole = _given_tile(shape, shape, multiple)
+    if per_voxel * float(np.prod(whole)) + per_plane * whole[0] <= memory:
+        return whole, (0, 0, 0)  # without the work of measuring a receptive field
+    overlap = _overlap(engines, settings, multiple)
+    tile = largest_tile(shape, overlap, multiple, memory, per_voxel, per_plane)
+    if tile is None:
+        raise ConfigError(
+            f"infer.memory={settings.memory}: no tile of a volume of {shape} voxels fits; "
+            f"allow more, or set infer.overlap below {list(overlap)}"
+        )
+    return tile, overlap
+
+
+def _bytes_per_voxel(engines: Sequence[Engine], views: int, n_classes: int, stride: int) -> float:
+    """What the networks and the loop around them hold for each voxel of a tile."""
+    needs = [(e.keeps_buffers, e.geometry.bytes_per_voxel * min(e.batch, views)) for e in engines]
+    kept = sum(need for keeps, need in needs if keeps)
+    passing = max((need for keeps, need in needs if not keeps), default=0.0)
+    # This tile and the next in float32; the sum over views and networks, and one summand.
+    return kept + passing + 8 + 8 * n_classes / stride**3

@@ -1,0 +1,128 @@
+"""Train one detector on some runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cryo_pick.coordinates import angstrom_to_index
+from cryo_pick.errors import ConfigError
+from cryo_pick.fit import FitResult, fit
+from cryo_pick.objects import ParticleTypes
+from cryo_pick.parts import build_part, find_part
+from cryo_pick.picks import Picks
+from cryo_pick.settings import AugmentSettings
+from cryo_pick.tomogram import Tomogram
+from cryo_pick.weights import NetworkSpec
+from detector.sampling import CropSampler, TrainingRun
+from detector.settings import DetectorTrainSettings, LossSettings, ModelSettings, TargetSettings
+from detector.targets import target_sigmas
+
+NETWORKS, LOSSES = "detector.networks", "detector.losses"
+
+
+def training_run(
+    tomogram: Tomogram, truth: Picks, types: ParticleTypes, target: TargetSettings
+) -> TrainingRun:
+    """A run in voxels, ready to draw crops from; `tomogram` is normalised."""
+    sigmas = (
+        target_sigmas(types.radii, target)[:, None] / torch.tensor(tomogram.voxel_spacing).numpy()
+    )
+    centres = angstrom_to_index(truth.positions, tomogram.voxel_spacing, tomogram.origin)
+    return TrainingRun(tomogram.volume, centres, truth.classes, sigmas, tomogram.run)
+
+
+def output_stride(network: str) -> int:
+    """Voxels per heatmap cell of a network, by the name of its part."""
+    return int(find_part(NETWORKS, network, "model.network").OUTPUT_STRIDE)
+
+
+def build_detector(model: ModelSettings, n_classes: int, seed: int) -> nn.Module:
+    """The network of a config, with random weights that depend on the seed alone."""
+    torch.manual_seed(seed)
+    module: nn.Module = build_part(
+        NETWORKS, model.network, model.params, "model", n_classes=n_classes
+    )
+    return module
+
+
+def train_detector(
+    runs: Sequence[TrainingRun],
+    n_classes: int,
+    model: ModelSettings,
+    loss: LossSettings,
+    augment: AugmentSettings,
+    train: DetectorTrainSettings,
+    folder: Path,
+    *,
+    identity: str = "",
+    on_progress: Callable[[float, dict[str, float]], None] | None = None,
+) -> tuple[nn.Module, FitResult]:
+    """Train until done, or on from a checkpoint in `folder`.
+
+    Parameters
+    ----------
+    runs
+        What the network may see.
+    n_classes, model, loss, augment, train
+        What is trained and how.
+    folder
+        For the checkpoint and the log.
+    identity
+        See :func:`cryo_pick.fit.fit`.
+    on_progress
+        Told the share done and the latest numbers.
+
+    Returns
+    -------
+    module
+        On the CPU, in evaluation mode, with averaged weights.
+    result
+    """
+    module = build_detector(model, n_classes, train.optimizer.seed)
+    stride = output_stride(model.network)
+    d, h, w = train.crop
+    _check_crop(module, (d, h, w))
+    criterion: Callable[[Tensor, Tensor], Tensor] = build_part(
+        LOSSES, loss.name, loss.params, "loss"
+    )
+    sampler = CropSampler(
+        runs, n_classes, (d, h, w), stride, train.centred, augment, train.optimizer.seed
+    )
+
+    def losses(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"loss": criterion(network(batch["image"]), batch["target"])}
+
+    result = fit(
+        module,
+        losses,
+        sampler.batch,
+        train.optimizer,
+        folder,
+        identity=identity,
+        on_progress=on_progress,
+    )
+    return module.to("cpu").eval(), result
+
+
+def _check_crop(module: nn.Module, crop: tuple[int, int, int]) -> None:
+    """Refuse a crop that the network can't halve as often as it wants to."""
+    try:
+        with torch.no_grad():
+            module.eval()(torch.zeros(1, 1, *crop))
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"train.crop={list(crop)} does not fit this network (multiples of 16 or 32 do): {error}"
+        ) from error
+
+
+def detector_spec(
+    model: ModelSettings, types: ParticleTypes, voxel_spacing: float, trained_on: Sequence[str]
+) -> NetworkSpec:
+    """What is written beside a detector's weights."""
+    return NetworkSpec(
+        NETWORKS, model.network, dict(model.params), types.names, voxel_spacing, tuple(trained_on)
+    )

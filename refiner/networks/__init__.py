@@ -1,0 +1,1 @@
+"""Patch networks: one file each, with `build(n_classes, **params)`."""

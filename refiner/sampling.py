@@ -1,0 +1,148 @@
+"""Training patches of the refiner: candidates as they come, and jittered true positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryo_pick.augment import GridSymmetry, vary_intensity
+from cryo_pick.coordinates import Vector, angstrom_to_index, index_to_angstrom
+from cryo_pick.picks import Picks
+from cryo_pick.settings import AugmentSettings
+from refiner.labels import label_places
+from refiner.patches import cut_patches, patch_starts
+from refiner.settings import RefinerSettings
+
+
+@dataclass(frozen=True)
+class RefinerRun:
+    """One run to draw patches from.
+
+    Attributes
+    ----------
+    volume : (d, h, w) float32 array, normalised
+    heatmap : (k, d/s, h/s, w/s) array
+        Of a detector that never saw this run.
+    stride
+        Voxels per heatmap cell.
+    places : (n, 3) float64 array, Å, zyx
+        Candidates.
+    stage1 : (n, k) float32 array
+        Their scores.
+    truth
+    voxel_spacing, origin : Å, zyx
+    name
+        The run, for messages.
+    """
+
+    volume: NDArray[np.float32]
+    heatmap: NDArray[np.floating]
+    stride: int
+    places: NDArray[np.float64]
+    stage1: NDArray[np.float32]
+    truth: Picks
+    voxel_spacing: Vector
+    origin: Vector = (0.0, 0.0, 0.0)
+    name: str = ""
+
+
+def stage1_at(run: RefinerRun, places: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Heatmap values (n, k) at places (n, 3) in Å: what stage 1 says where it has no peak."""
+    index = angstrom_to_index(places, run.voxel_spacing, run.origin)
+    cells = np.round((index - (run.stride - 1) / 2) / run.stride).astype(int)
+    cells = np.clip(cells, 0, np.array(run.heatmap.shape[1:]) - 1)
+    values = run.heatmap[:, cells[:, 0], cells[:, 1], cells[:, 2]].T
+    return np.clip(values, 0, 1).astype(np.float32)
+
+
+class PatchSampler:
+    """Draws labelled patches; a step's patches depend on the seed and the step alone.
+
+    Parameters
+    ----------
+    runs
+    radii : (k,) array, Å
+    settings
+    augment
+    seed
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[RefinerRun],
+        radii: NDArray[np.float64],
+        settings: RefinerSettings,
+        augment: AugmentSettings,
+        seed: int,
+    ) -> None:
+        if not any(len(run.places) for run in runs):
+            raise ValueError(
+                "Expected argument `runs` to hold at least one candidate, but got none."
+            )
+        self.runs, self.radii, self.settings = list(runs), radii, settings
+        self.augment, self.seed = augment, seed
+        self._candidates = np.array(
+            [(r, i) for r, run in enumerate(runs) for i in range(len(run.places))]
+        )
+        self._truth = [
+            np.array(
+                [
+                    (r, i)
+                    for r, run in enumerate(runs)
+                    for i in np.flatnonzero(run.truth.classes == c)
+                ]
+            )
+            for c in range(len(radii))
+        ]
+        self._present = [c for c, members in enumerate(self._truth) if len(members)]
+
+    def batch(self, step: int, size: int, rank: int = 0) -> dict[str, NDArray[np.generic]]:
+        """The patches of one step.
+
+        Returns
+        -------
+        dict
+            ``patch`` (b, 1, p, p, p), ``heatmap`` (b, k, p/s, p/s, p/s), ``stage1`` (b, k),
+            ``label`` (b,) with k for none, ``offset`` (b, 3) in Å, zyx.
+        """
+        rng = np.random.default_rng([self.seed, step, rank])
+        samples = [self._sample(rng) for _ in range(size)]
+        return {name: np.stack([s[name] for s in samples]) for name in samples[0]}
+
+    def _sample(self, rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
+        run, place, stage1 = self._draw(rng)
+        p, s = self.settings.patch, run.stride
+        shift = rng.uniform(-1, 1, 3) * self.settings.jitter
+        centre = angstrom_to_index(place + shift, run.voxel_spacing, run.origin)
+        start = patch_starts(centre[None], p, s)
+        middle = index_to_angstrom(start[0] + (p - 1) / 2, run.voxel_spacing, run.origin)
+        # The label is the candidate's; the offset starts at the patch's middle, as at inference.
+        label = label_places(place[None], run.truth, self.radii, self.settings.reach)
+        symmetry = GridSymmetry.draw(self.augment, rng)
+        patch = symmetry.volume(cut_patches(run.volume, start, p)[0])
+        heatmap = symmetry.volume(cut_patches(run.heatmap, start // s, p // s)[0])
+        return {
+            "patch": vary_intensity(patch, self.augment, rng)[None],
+            "heatmap": np.ascontiguousarray(heatmap),
+            "stage1": stage1,
+            "label": label.classes[0],
+            "offset": symmetry.vectors(label.targets[0] - middle).astype(np.float32),
+        }
+
+    def _draw(
+        self, rng: np.random.Generator
+    ) -> tuple[RefinerRun, NDArray[np.float64], NDArray[np.float32]]:
+        """A run, a place in Å, and its stage-1 scores."""
+        if self._present and rng.random() < self.settings.truth_share:
+            members = self._truth[self._present[rng.integers(len(self._present))]]
+            r, i = members[rng.integers(len(members))]
+            run = self.runs[r]
+            radius = self.radii[run.truth.classes[i]]
+            # Where a candidate of it would lie: within a fifth of the radius, mostly.
+            place = run.truth.positions[i] + rng.normal(0, 0.1 * radius, 3)
+            return run, place, stage1_at(run, place[None])[0]
+        r, i = self._candidates[rng.integers(len(self._candidates))]
+        return self.runs[r], self.runs[r].places[i], self.runs[r].stage1[i]

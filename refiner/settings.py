@@ -1,0 +1,38 @@
+"""Settings of stage 2. The class is the schema of the config group `refiner`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryo_pick.settings import OptimizerSettings
+
+
+@dataclass
+class RefinerSettings:
+    """Patches, network and training of the refiner."""
+
+    network: str = "patch_net"
+    """A module of refiner/networks."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of its `build`."""
+    patch: int = 40
+    """Edge of the cube around a candidate, in voxels; even."""
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    """How long and how fast."""
+    jitter: float = 25.0
+    """Å; training patches are shifted by up to this along each axis."""
+    truth_share: float = 0.25
+    """Share of training patches around jittered true positions instead of candidates."""
+    reach: float = 0.6
+    """A candidate within this many radii of a particle is labelled as that particle."""
+    mixup: float = 0.0
+    """Parameter of the Beta distribution that mixes pairs of patches; 0: none."""
+    label_smoothing: float = 0.0
+    """Of the cross-entropy."""
+    offset_weight: float = 0.5
+    """Weight of the offset loss."""
+    views: int = 4
+    """Test-time views of a patch that are averaged: 1, 2, 4 or 8 flips."""
+    batch_size: int = 64
+    """Patches of one forward pass at inference."""

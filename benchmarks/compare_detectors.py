@@ -30,7 +30,9 @@ from refiner.blend import Blend, scored_picks
 
 def main() -> None:
     """Train and judge every variant; print one row each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("train")
     parser.add_argument("judge")
     parser.add_argument("variants", nargs="+")
@@ -38,10 +40,17 @@ def main() -> None:
     parser.add_argument("--runs", type=int, help="train on the first RUNS runs only")
     args = parser.parse_args()
     names = None
-    print("| variant | parameters | FLOP per voxel | steps | weighted F4 | " "per class | recall | candidates a run |")
+    print(
+        "| variant | parameters | FLOP per voxel | steps | weighted F4 | "
+        "per class | recall | candidates a run |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for variant in args.variants:
-        common = ["experiment=cpu", f"train.optimizer.minutes={args.minutes}", "train.optimizer.steps=1000000"]
+        common = [
+            "experiment=cpu",
+            f"train.optimizer.minutes={args.minutes}",
+            "train.optimizer.steps=1000000",
+        ]
         config = compose([f"data={args.train}", *common, *variant.split()])
         data = load_dataset(config)
         names = data.types.names
@@ -49,7 +58,13 @@ def main() -> None:
         samples = [training_run(r.tomogram, r.truth, data.types, config.target) for r in runs]
         with tempfile.TemporaryDirectory() as folder:
             module, result = train_detector(
-                samples, len(names), config.model, config.loss, config.augment, config.train, Path(folder)
+                samples,
+                len(names),
+                config.model,
+                config.loss,
+                config.augment,
+                config.train,
+                Path(folder),
             )
         judge = load_dataset(compose([f"data={args.judge}"]))
         engine = make_engine(module, config.infer, output_stride(config.model.network))
@@ -60,9 +75,17 @@ def main() -> None:
         k = len(names)
         plain = Blend(np.ones(k), np.zeros(k), np.zeros(k))
         picks = {n: scored_picks(c, plain, data.types) for n, c in found.items()}
-        best = np.array([h.curve().fbeta().max(initial=0) for h in hits_per_class(picks, judge.truth, data.types)])
+        best = np.array(
+            [
+                h.curve().fbeta().max(initial=0)
+                for h in hits_per_class(picks, judge.truth, data.types)
+            ]
+        )
         ceiling = perfect_rescorer(
-            {n: c.positions for n, c in found.items()}, {n: c.stage1 for n, c in found.items()}, judge.truth, data.types
+            {n: c.positions for n, c in found.items()},
+            {n: c.stage1 for n, c in found.items()},
+            judge.truth,
+            data.types,
         )
         score = float(weighted_mean(best, data.types.weights))
         recall = float(weighted_mean(ceiling.recall(repaired=True)[0], data.types.weights))

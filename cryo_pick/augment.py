@@ -21,22 +21,47 @@ class GridSymmetry:
     turns: int = 0
 
     @classmethod
-    def draw(cls, settings: AugmentSettings, rng: np.random.Generator) -> GridSymmetry:
-        """A random symmetry among those that `settings` allows."""
+    def draw(
+        cls, settings: AugmentSettings, rng: np.random.Generator, *, square: bool = True
+    ) -> GridSymmetry:
+        """A random symmetry among those that `settings` allows.
+
+        Parameters
+        ----------
+        settings
+        rng
+        square
+            Whether h equals w; if not, only half turns keep the shape and are drawn.
+        """
         mirror = (rng.random(3) < 0.5) & settings.flip
         turns = int(rng.integers(4)) if settings.rot90 else 0
+        if not square:
+            turns -= turns % 2
         return cls((bool(mirror[0]), bool(mirror[1]), bool(mirror[2])), turns)
 
     def volume(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Move the last three axes (d, h, w) of an array; h must equal w where turns is odd."""
+        """Move the last three axes (d, h, w) of an array; the result is a view of it.
+
+        Raises
+        ------
+        ValueError
+            If `turns` is odd and h is not w: the crop would change its shape.
+        """
+        self._check(volume.shape)
         out = np.rot90(volume, self.turns, axes=(-2, -1))
-        axes = [a - 3 for a in range(3) if self.mirror[a]]
-        return np.flip(out, axes) if axes else out
+        return np.flip(out, tuple(a - 3 for a in range(3) if self.mirror[a]))
 
     def points(
         self, index: NDArray[np.float64], shape: tuple[int, int, int]
     ) -> NDArray[np.float64]:
-        """Move fractional indices (n, 3), zyx, of a volume of `shape` with it."""
+        """Move fractional indices (n, 3), zyx, of a volume of `shape` with it.
+
+        Raises
+        ------
+        ValueError
+            If `turns` is odd and h is not w.
+        """
+        self._check(shape)
         centre = (np.array(shape) - 1) / 2
         return self.vectors(index - centre) + centre
 
@@ -47,6 +72,13 @@ class GridSymmetry:
             y, x = -x, y  # what numpy.rot90 does to an index
         sign = np.where(self.mirror, -1.0, 1.0)
         return np.stack([z, y, x], -1) * sign
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        if self.turns % 2 and shape[-2] != shape[-1]:
+            raise ValueError(
+                f"Expected a shape with h equal to w for {self.turns} quarter turns, "
+                f"but got {tuple(shape[-3:])}."
+            )
 
 
 def vary_intensity(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import itertools
 import logging
 import math
@@ -77,10 +78,7 @@ def cached_tomogram(tomogram: Tomogram, cache_dir: str | Path | None = None) -> 
         try:
             _decode(volume, path)
         except OSError as error:
-            raise ConfigError(
-                f"can't write the cache {path} ({error.strerror or error}); "
-                "choose another folder with data.cache=DIR or CRYO_PICK_CACHE"
-            ) from error
+            raise _unusable(path, error) from error
         mapped = _open_cached(path, volume.shape)
     if mapped is None:
         raise ConfigError(f"the cache {path} was damaged at once; choose another data.cache=DIR")
@@ -120,9 +118,7 @@ def _decode(volume: ZarrVolume, path: Path) -> None:
     bad = 0
     with atomic_path(path) as temporary:
         with temporary.open("wb") as file:
-            header = {"descr": "<f4", "fortran_order": False, "shape": volume.shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            offset = file.tell()
+            offset = file.write(_header(volume.shape))
             _allocate(file.fileno(), offset + 4 * math.prod(volume.shape))
         plane = 4 * volume.shape[1] * volume.shape[2]
         all_blocks = _blocks(volume.shape, volume.block_shape)
@@ -139,19 +135,35 @@ def _decode(volume: ZarrVolume, path: Path) -> None:
 
 
 def _open_cached(path: Path, shape: tuple[int, int, int]) -> NDArray[np.float32] | None:
-    """The cached volume, or None where there is none that fits."""
+    """The cached volume, or None where there is none that is whole."""
+    header = _header(shape)
     try:
-        mapped = np.lib.format.open_memmap(path, mode="r")
-    except FileNotFoundError:
+        with path.open("rb") as file:
+            whole = file.read(len(header)) == header
+            whole &= os.fstat(file.fileno()).st_size == len(header) + 4 * math.prod(shape)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, OSError, EOFError):
+    except OSError as error:
+        raise _unusable(path, error) from error
+    if not whole:
         log.warning("%s: damaged; decoding again", path)
         return None
-    fits = mapped.shape == shape and mapped.dtype == np.dtype("<f4") and mapped.flags.c_contiguous
-    if not fits or path.stat().st_size != mapped.offset + mapped.nbytes:
-        log.warning("%s: damaged; decoding again", path)
-        return None
-    return mapped
+    return np.memmap(path, "<f4", "r", len(header), shape)
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"can't use the cache {path} ({error.strerror or error}); "
+        "choose another folder with data.cache=DIR or CRYO_PICK_CACHE"
+    )
+
+
+def _header(shape: tuple[int, int, int]) -> bytes:
+    """First bytes of an .npy file with a float32 volume."""
+    file = io.BytesIO()
+    fields = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, fields)
+    return file.getvalue()
 
 
 def _blocks(shape: tuple[int, ...], chunk: tuple[int, int, int] | None) -> Iterator[Slices]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cryo_pick.errors import InputError
+from cryo_pick.errors import ConfigError, InputError
 
 
 def assign_folds(runs: Sequence[str], n_folds: int) -> dict[str, int]:
@@ -12,9 +12,13 @@ def assign_folds(runs: Sequence[str], n_folds: int) -> dict[str, int]:
 
     Raises
     ------
+    ConfigError
+        If `n_folds` is below 1.
     InputError
         If there are fewer runs than folds.
     """
+    if n_folds < 1:
+        raise ConfigError(f"train.folds: expected 1 or more, but got {n_folds}")
     if len(runs) < n_folds:
         raise InputError(
             f"{len(runs)} runs can't be dealt out to {n_folds} folds; add runs or set "

@@ -19,12 +19,17 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 def cpu_flags() -> frozenset[str]:
     """Instruction sets of the first processor as Linux names them; empty elsewhere."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return parse_flags(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     except OSError:
         return frozenset()
-    for line in lines:
-        if line.startswith(("flags", "Features")):
-            return frozenset(line.split(":", 1)[1].split())
+
+
+def parse_flags(cpuinfo: str) -> frozenset[str]:
+    """Instruction sets of the first processor in the text of /proc/cpuinfo (x86 or ARM)."""
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
     return frozenset()
 
 
@@ -73,6 +78,7 @@ def choose_precision(precision: str, device: torch.device) -> Precision:
     if precision == "fp16" and not on_gpu:
         raise ConfigError("precision=fp16 needs a GPU; use precision=auto, bf16 or fp32")
     if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if on_gpu else cpu_has_bf16()
-        return "bf16" if fast else ("fp16" if on_gpu else "fp32")
+        if not on_gpu:
+            return "bf16" if cpu_has_bf16() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return precision  # type: ignore[return-value]  # checked against PRECISIONS above

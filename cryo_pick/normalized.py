@@ -24,6 +24,7 @@ class NormalizedVolume:
     """
 
     ndim = 3
+    dtype = np.dtype(np.float32)
 
     def __init__(self, volume: Any, statistics: IntensityStatistics) -> None:
         self._volume, self.statistics = volume, statistics

@@ -16,6 +16,12 @@ from typing import Any
 from cryo_pick.closest import closest_hint
 from cryo_pick.errors import ConfigError
 
+# What a constructor raises over values it can't take; an out-of-memory error is a RuntimeError.
+_CANT_BUILD = (
+    TypeError, ValueError, RuntimeError, LookupError, AttributeError, ArithmeticError,
+    AssertionError, MemoryError,
+)  # fmt: skip
+
 
 def part_names(package: str) -> list[str]:
     """Names of the parts of a package, such as ``detector.networks``."""
@@ -54,5 +60,5 @@ def build_part(package: str, name: str, params: Mapping[str, Any], key: str, **g
             )
     try:
         return build(**given, **params)
-    except (TypeError, ValueError) as error:
+    except _CANT_BUILD as error:
         raise ConfigError(f"{key}.params: {name} can't be built: {error}") from error

@@ -252,8 +252,12 @@ def _offset_problems(alignment: Alignment) -> list[Problem]:
             )
         )
     for name, offset in alignment.offsets.items():
-        apart = offset.mean - pooled.mean
-        error = np.hypot(offset.error, pooled.error)
+        others = [o for other, o in alignment.offsets.items() if other != name]
+        if not others:
+            continue
+        rest = combine_offsets(others)
+        apart = offset.mean - rest.mean
+        error = np.hypot(offset.error, rest.error)
         if np.any((np.abs(apart) > 0.75 * spacing) & (np.abs(apart) > (SURE + 1) * error)):
             problems.append(
                 Problem(

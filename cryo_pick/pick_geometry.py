@@ -127,7 +127,10 @@ def weigh_mistakes(
         First the picks as they are. Evidence of several classes adds up.
     """
     positions = [p if len(p) <= MAX_PICKS else rng.permutation(p)[:MAX_PICKS] for p in positions]
-    background = np.concatenate([_random_profiles(t, radius, rng) for t in tomograms])
+    random = np.concatenate([_random_profiles(t, radius, rng) for t in tomograms])
+    covariance = np.cov(random, rowvar=False)
+    ridge = 1e-3 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    background = (random.mean(axis=0), np.linalg.inv(covariance + ridge))
     found = [_evidence(tomograms, positions, radius, background)]
     for mistake in mistakes:
         undone = [mistake.undo(p, t) for p, t in zip(positions, tomograms, strict=True)]
@@ -249,16 +252,15 @@ def _evidence(
     tomograms: Sequence[Tomogram],
     positions: Sequence[Positions],
     radius: float,
-    background: NDArray[np.float64],
+    background: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> float:
-    """Hotelling's T² of the profiles around positions against the background's."""
+    """Hotelling's T² of the profiles around positions; background: mean, inverse covariance."""
     found = [
         _profiles(t, p[inside(t, p)], radius) for t, p in zip(tomograms, positions, strict=True)
     ]
     profiles = np.concatenate(found)
     if len(profiles) < 4:
         return 0.0
-    apart = profiles.mean(axis=0) - background.mean(axis=0)
-    covariance = np.cov(background, rowvar=False)
-    ridge = 1e-3 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-    return float(len(profiles) * apart @ np.linalg.solve(covariance + ridge, apart))
+    mean, inverse = background
+    apart = profiles.mean(axis=0) - mean
+    return float(len(profiles) * apart @ inverse @ apart)

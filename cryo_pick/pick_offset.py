@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,10 +100,7 @@ def symmetric_centre(average: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     p = average.shape[0]
     half = p // 2
-    line = np.arange(p) - half
-    radius = np.sqrt(sum(np.square(a) for a in np.meshgrid(line, line, line, indexing="ij")))
-    window = np.clip((half + 0.5 - radius) / max(0.25 * half, 1.0), 0.0, 1.0)
-    border = (radius > 0.75 * half) & (radius <= half)
+    window, border = _window(half)
     contrast = (average - np.median(average[border])) * window
     size = fft.next_fast_len(2 * p - 1, real=True)
     spectrum = fft.rfftn(contrast, (size,) * 3)
@@ -174,6 +172,15 @@ def combine_offsets(offsets: Sequence[Offset]) -> Offset:
         [o.stretch for o in offsets], [o.stretch_error for o in offsets]
     )
     return Offset(mean, error, stretch, stretch_error, sum(o.n_picks for o in offsets))
+
+
+@cache
+def _window(half: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """A ball with a soft edge in a cube of 2 half + 1 points, and its outer shell."""
+    line = np.arange(-half, half + 1)
+    radius = np.sqrt(sum(np.square(a) for a in np.meshgrid(line, line, line, indexing="ij")))
+    window = np.clip((half + 0.5 - radius) / max(0.25 * half, 1.0), 0.0, 1.0)
+    return window, (radius > 0.75 * half) & (radius <= half)
 
 
 def _inside(

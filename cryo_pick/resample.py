@@ -26,19 +26,25 @@ def resample(tomogram: Tomogram, voxel_spacing: float) -> Tomogram:
     Raises
     ------
     ValueError
-        If the spacings differ by more than a factor of four.
+        If the spacing is not above 0, or the spacings differ by more than a factor of four.
     """
+    if not voxel_spacing > 0:
+        raise ValueError(
+            f"Expected argument `voxel_spacing` to be above 0 Å, but got {voxel_spacing}."
+        )
     old = np.array(tomogram.voxel_spacing)
     step = voxel_spacing / old
     if max(step.max(), (1 / step).max()) > MOST:
         raise ValueError(
-            f"voxel spacing {old.mean():.3f} Å is more than {MOST:g} times away from {voxel_spacing:.3f} Å"
+            f"voxel spacing {old.mean():.3f} Å is more than {MOST:g} times away "
+            f"from {voxel_spacing:.3f} Å"
         )
     volume = tomogram.array()
     sigma = np.where(step > 1, 0.5 * np.sqrt(np.maximum(step**2 - 1, 0)), 0)
     if sigma.any():
         volume = ndimage.gaussian_filter(volume, sigma, mode="nearest", truncate=3)
-    shape = np.maximum(np.floor((np.array(volume.shape) - 1) / step).astype(int) + 1, 1)
+    # As many voxels as have their centre within the old ones'; rounding must not cost the last.
+    shape = np.floor((np.array(volume.shape) - 1) / step + 1e-6).astype(int) + 1
     out = ndimage.affine_transform(
         volume, step, output_shape=tuple(shape.tolist()), order=1, mode="nearest", output=np.float32
     )

@@ -20,7 +20,7 @@ class DataSettings:
     tomo_type: str | None = None
     """None: the only one there is."""
     user_id: str | None = None
-    """Whose picks are the truth; None: everybody's."""
+    """Whose picks are the truth; None: everybody's but those of user `cryo-pick`."""
     session_id: str | None = None
     """None: every session."""
     runs: list[str] | None = None

@@ -77,13 +77,13 @@ def heatmap_candidates(
     peaks = _find(heatmap, settings)
     order = np.argsort(-peaks.scores, kind="stable")
     classes, scores = peaks.classes[order], np.clip(peaks.scores[order], 0.0, 1.0)
-    voxels = heatmap_to_voxel_index(peaks.index[order], heatmap.stride)
+    voxels = heatmap_to_voxel_index(peaks.places[order], heatmap.stride)
     positions = index_to_angstrom(voxels, voxel_spacing, origin)
     owner = merge_peaks(positions, classes, settings.merge_distance)
     kept = np.flatnonzero(owner == np.arange(len(owner)))[: settings.max_per_run]
     cell = np.asarray(voxel_spacing) * heatmap.stride
     stage1 = scores_around(
-        heatmap.values, peaks.index[order][kept], cell, settings.merge_distance / 2
+        heatmap.values, peaks.places[order][kept], cell, settings.merge_distance / 2
     )
     place = np.full(len(owner), -1)
     place[kept] = np.arange(len(kept))

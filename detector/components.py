@@ -1,4 +1,7 @@
-"""Connected components of a heatmap: one candidate per blob."""
+"""Connected components of a heatmap: one candidate per blob.
+
+Voxels that share a face, an edge or a corner belong together.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from detector.peaks import Peaks
-
-CONNECTIVITY = 26
-"""Voxels that share a face, an edge or a corner belong together."""
 
 
 def find_components(
@@ -28,7 +28,7 @@ def find_components(
     Returns
     -------
     Peaks
-        A blob's index is its centroid, weighted with the values, and its score its largest value.
+        A blob's place is its centroid, weighted with the values, and its score its largest value.
         By class and then by the flat index of a blob's first voxel.
 
     Raises
@@ -40,7 +40,7 @@ def find_components(
         raise ValueError(f"Expected `values` to be (k, d, h, w), but got shape {values.shape}.")
     limits = np.broadcast_to(np.asarray(thresholds, np.float32), (len(values),))
     if not (limits > 0).all():
-        raise ValueError(f"Expected `thresholds` above 0, but got {thresholds}.")
+        raise ValueError(f"Expected `thresholds` above 0, but got {limits.tolist()}.")
     parts = [_components(v, limit, min_voxels) for v, limit in zip(values, limits, strict=True)]
     if not parts:
         return Peaks(np.empty(0, np.int64), np.empty((0, 3)), np.empty(0, np.float32))
@@ -59,7 +59,7 @@ def _components(
     if not mask.any():
         return np.empty((0, 3)), np.empty(0, np.float32)
     inside = np.stack(np.nonzero(mask))
-    names = cc3d.connected_components(mask, connectivity=CONNECTIVITY)[tuple(inside)]
+    names = cc3d.connected_components(mask, connectivity=26)[tuple(inside)]
     _, first, blob = np.unique(names, return_index=True, return_inverse=True)
     weights = volume[tuple(inside)].astype(np.float64)
     total = np.bincount(blob, weights)

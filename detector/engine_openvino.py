@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
 import warnings
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -17,6 +17,10 @@ from cryo_pick.hardware import Precision
 from detector.engine import UnsupportedNetwork
 from detector.network_geometry import effective_receptive_field, measure_geometry
 from detector.tiles import Shape
+
+# Importing OpenVINO tells its makers, over the network, unless the package that does so is missing.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+import openvino  # noqa: E402
 
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
 TOLERANCE = {"fp32": 2e-3, "bf16": 5e-2}

@@ -44,9 +44,8 @@ class TorchEngine:
         self.keeps_buffers = device.type == "cuda"
         self._device = device
         self._dtype = _DTYPES.get(precision)
-        # torch's types can't say that `to` takes a memory format alone.
         self._module = copy.deepcopy(module).eval().to(device)
-        self._module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self._module.to(memory_format=torch.channels_last_3d)
         where = f"{torch.get_num_threads()} CPU threads"
         if device.type == "cuda":
             where = torch.cuda.get_device_name(device)

@@ -68,7 +68,7 @@ def predict_heatmap(
     engines
         The networks of an ensemble, at least one.
     settings
-        `tile`, `overlap`, `memory` and `views` are read.
+        `tile`, `overlap`, `memory` and `views` are read; no views are 1.
     n_classes
         k.
     output_stride
@@ -98,7 +98,7 @@ def predict_heatmap(
     plan = plan_tiles((d, h, w), engines, settings, n_classes, output_stride)
     values = np.empty((n_classes, *plan.cells), np.float16)
     for first, slab in heatmap_slabs(
-        volume, engines, plan, settings.views, normalise=normalise, progress=progress
+        volume, engines, plan, settings.views or 1, normalise=normalise, progress=progress
     ):
         values[:, first : first + slab.shape[1]] = slab
     return Heatmap(values, output_stride)
@@ -107,7 +107,7 @@ def predict_heatmap(
 def _check(
     engines: Sequence[Engine], settings: InferSettings, n_classes: int, output_stride: int
 ) -> None:
-    if settings.views not in (1, 2, 4, 8):
+    if settings.views not in (None, 1, 2, 4, 8):
         raise ConfigError(f"infer.views: expected 1, 2, 4 or 8, but got {settings.views}")
     if not engines:
         raise ValueError("Expected at least one engine, but got none.")
@@ -238,7 +238,7 @@ def predict_tile(
             flips = FLIPS[i : min(i + engine.batch, views)]
             answers = engine(np.stack([np.flip(tile, axes)[None] for axes in flips]))
             for axes, answer in zip(flips, answers, strict=True):
-                back = np.flip(answer, [axis + 1 for axis in axes])
+                back = np.flip(answer, tuple(axis + 1 for axis in axes))
                 if total is None:
                     total = np.array(back)
                 else:
@@ -253,7 +253,8 @@ def _tiles_read_ahead(
     volume: Any, plan: TilePlan, normalise: Normalise | None
 ) -> Iterator[tuple[tuple[int, int, int], NDArray[np.float32]]]:
     """Every tile with its place in the grid, z slowest, one read ahead by a second thread."""
-    grid = list(itertools.product(*(range(len(starts)) for starts in plan.starts)))
+    z_range, y_range, x_range = (range(len(starts)) for starts in plan.starts)
+    grid = list(itertools.product(z_range, y_range, x_range))
 
     def read(place: tuple[int, int, int]) -> NDArray[np.float32]:
         z, y, x = (starts[i] for starts, i in zip(plan.starts, place, strict=True))

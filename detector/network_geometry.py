@@ -7,6 +7,7 @@ receptive field from the gradient of one output cell in a copy with flat positiv
 from __future__ import annotations
 
 import copy
+import functools
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from detector.engine import NetworkGeometry
 from detector.tiles import Shape
 
 _DOUBLINGS = 7
+_LARGEST_ON_CPU = 128
 _REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError, NotImplementedError)
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
@@ -41,6 +43,8 @@ def measure_geometry(module: nn.Module, output_stride: int) -> NetworkGeometry:
         for doubling in range(_DOUBLINGS):
             multiple = output_stride * 2**doubling
             edge = 3 * multiple
+            if device == "cpu" and edge > _LARGEST_ON_CPU:
+                break
             try:
                 output = _run(network, edge, device)
             except _REFUSALS as error:
@@ -48,7 +52,7 @@ def measure_geometry(module: nn.Module, output_stride: int) -> NetworkGeometry:
                 continue
             if output.ndim == 5 and tuple(output.shape[2:]) == (edge // output_stride,) * 3:
                 edge = 4 * multiple
-                peak = peak_bytes(lambda n=network, e=edge, d=device: _run(n, e, d))
+                peak = peak_bytes(functools.partial(_run, network, edge, device))
                 return NetworkGeometry(int(output.shape[1]), multiple, peak / edge**3)
             reason = f"an output of shape {tuple(output.shape)} for a tile of {edge} voxels"
     raise ValueError(
@@ -146,7 +150,8 @@ def _field(network: nn.Module, axis: int, length: int, width: int, mass: float) 
     centre = [n // 2 for n in output.shape[2:]]
     (gradient,) = torch.autograd.grad(output[0, :, centre[0], centre[1], centre[2]].sum(), tile)
     profile = gradient[0, 0].abs().double().sum(dim=[a for a in range(3) if a != axis])
-    share = profile.cumsum(0) / profile.sum()
-    tail = (1 - mass) / 2
-    ends = torch.searchsorted(share, torch.tensor([tail, 1 - tail], dtype=torch.float64))
-    return int(ends[1] - ends[0]) + 1
+    total = profile.cumsum(0)
+    tail = float(total[-1]) * (1 - mass) / 2
+    first = int(torch.searchsorted(total, tail, right=True))
+    last = int(torch.searchsorted(total, float(total[-1]) - tail))
+    return last - first + 1

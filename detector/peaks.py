@@ -11,8 +11,8 @@ that reaches the threshold is the cube around it looked at. One pass over the va
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -30,14 +30,14 @@ class Peaks(NamedTuple):
     Attributes
     ----------
     classes : (n,) int64 array
-    index : (n, 3) float64 array, voxels of the array that was searched, zyx
+    places : (n, 3) float64 array, voxels of the array that was searched, zyx
         Fractional with sub-voxel positions.
     scores : (n,) float32 array
         Value at the peak.
     """
 
     classes: NDArray[np.int64]
-    index: NDArray[np.float64]
+    places: NDArray[np.float64]
     scores: NDArray[np.float32]
 
 
@@ -105,7 +105,7 @@ def _search(
     cuts = np.linspace(0, blocks[0], min(workers, blocks[0]) + 1).astype(int).tolist()
     shares = [
         pool.submit(_search_blocks, volume, np.float32(threshold), radius, found, low, high)
-        for low, high in zip(cuts, cuts[1:], strict=False)
+        for low, high in itertools.pairwise(cuts)
     ]
     if not all(share.result() for share in shares):
         raise ValueError("Expected `values` to be finite, but got NaN or infinity.")
@@ -148,7 +148,7 @@ def refine_peaks(volume: NDArray[np.float32], index: NDArray[np.int64]) -> NDArr
 
 
 @numba.njit(nogil=True, cache=True)
-def _search_blocks(volume, threshold, radius, found, low, high):  # type: ignore[no-untyped-def]
+def _search_blocks(volume, threshold, radius, found, low, high):
     """Write the peak of each block in rows `low` to `high` to `found`; False if not finite."""
     depth, height, width = volume.shape
     edge = radius + 1
@@ -175,16 +175,13 @@ def _search_blocks(volume, threshold, radius, found, low, high):  # type: ignore
                     found[bz, by, bx] = _peak_of_block(
                         volume, columns, best, radius, (z0, z1), (y0, y1), (x0, x1)
                     )
-    for x in range(width):
-        if check[x] != 0.0:
-            return False
-    return True
+    return not check.any()
 
 
 @numba.njit(nogil=True, cache=True)
-def _peak_of_block(volume, columns, best, radius, zs, ys, xs):  # type: ignore[no-untyped-def]
+def _peak_of_block(volume, columns, best, radius, zs, ys, xs):
     """Flat index of a block's first maximum if it is a peak, else -1."""
-    depth, height, width = volume.shape
+    _, height, width = volume.shape
     first, last = xs[0], xs[1] - 1  # where along x the maximum occurs
     while columns[first] != best:
         first += 1
@@ -205,7 +202,7 @@ def _peak_of_block(volume, columns, best, radius, zs, ys, xs):  # type: ignore[n
 
 
 @numba.njit(nogil=True, cache=True)
-def _is_peak(volume, best, radius, z, y, x):  # type: ignore[no-untyped-def]
+def _is_peak(volume, best, radius, z, y, x):
     """Whether no voxel around is greater, and no equal one comes before."""
     depth, height, width = volume.shape
     # The six neighbours turn down nearly everything that isn't a peak.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cryo_pick.augment import GridSymmetry, vary_intensity
 from cryo_pick.settings import AugmentSettings
+from detector.heatmap import voxel_to_heatmap_index
 from detector.targets import gaussian_target
 
 
@@ -53,12 +54,19 @@ class CropSampler:
     runs
     n_classes
     crop : (d, h, w), voxels
+        Multiples of `stride`.
     stride
         Voxels per heatmap cell.
     centred
         Share of crops that hold a particle of a class drawn evenly among those present.
     augment
+        Where h is not w, only half turns are drawn.
     seed
+
+    Raises
+    ------
+    ValueError
+        If there is no run, or the stride doesn't divide the crop.
     """
 
     def __init__(
@@ -73,6 +81,8 @@ class CropSampler:
     ) -> None:
         if not runs:
             raise ValueError("Expected argument `runs` to hold at least one run, but got none.")
+        if any(n % stride for n in crop):
+            raise ValueError(f"Expected `crop` in multiples of {stride} voxels, but got {crop}.")
         self.runs, self.n_classes, self.crop, self.stride = list(runs), n_classes, crop, stride
         self.centred, self.augment, self.seed = centred, augment, seed
         self._members = [
@@ -85,7 +95,13 @@ class CropSampler:
         self._voxels = np.array([run.volume.size for run in runs], float)
 
     def batch(self, step: int, size: int, rank: int = 0) -> dict[str, NDArray[np.float32]]:
-        """The `size` crops of one step: ``image`` (b, 1, d, h, w), ``target`` (b, k, d/s, h/s, w/s)."""
+        """The `size` crops of one step.
+
+        Returns
+        -------
+        dict
+            ``image`` (b, 1, d, h, w) and ``target`` (b, k, d/s, h/s, w/s).
+        """
         rng = np.random.default_rng([self.seed, step, rank])
         samples = [self._sample(rng) for _ in range(size)]
         return {
@@ -98,7 +114,7 @@ class CropSampler:
         run = self.runs[place.run]
         image = padded_crop(run.volume, place.start, self.crop)
         near = _reaching(run, place.start, self.crop)
-        symmetry = GridSymmetry.draw(self.augment, rng)
+        symmetry = GridSymmetry.draw(self.augment, rng, square=self.crop[1] == self.crop[2])
         points = symmetry.points(run.centres[near] - np.array(place.start), self.crop)
         image = vary_intensity(np.ascontiguousarray(symmetry.volume(image)), self.augment, rng)
         s = self.stride
@@ -106,7 +122,7 @@ class CropSampler:
         sigmas = symmetry.vectors(run.sigmas)  # an anisotropic spacing turns with the volume
         target = gaussian_target(
             (d, h, w),
-            (points - (s - 1) / 2) / s,
+            voxel_to_heatmap_index(points, s),
             run.classes[near],
             np.abs(sigmas) / s,
             self.n_classes,
@@ -114,26 +130,29 @@ class CropSampler:
         return image[None], target
 
     def _draw_place(self, rng: np.random.Generator) -> Place:
+        """Around a particle, or anywhere inside; a volume smaller than the crop lies inside it."""
         crop = np.array(self.crop)
         if self._present and rng.random() < self.centred:
             members = self._members[self._present[rng.integers(len(self._present))]]
             r, i = members[rng.integers(len(members))]
             # Anywhere in the crop but its outer eighth, so that the particle is seen whole.
-            start = np.round(self.runs[r].centres[i] - rng.uniform(0.125, 0.875, 3) * crop)
+            wanted = self.runs[r].centres[i] - rng.uniform(0.125, 0.875, 3) * crop
+            limit = np.array(self.runs[r].volume.shape) - crop
+            # Over the border by an eighth at most: only there is padding seen.
+            low, high = np.minimum(limit, 0) - crop // 8, np.maximum(limit, 0) + crop // 8
+            start = np.clip(np.round(wanted), low, high)
         else:
             r = rng.choice(len(self.runs), p=self._voxels / self._voxels.sum())
-            start = rng.uniform(0, 1, 3) * (np.array(self.runs[r].volume.shape) - crop)
-        limit = np.array(self.runs[r].volume.shape) - crop
-        # A crop reaches over the border by an eighth at most, and only there sees padding.
-        low, high = np.minimum(limit, 0) - crop // 8, np.maximum(limit, 0) + crop // 8
-        z, y, x = np.clip(start, low, high).astype(int).tolist()
+            limit = np.array(self.runs[r].volume.shape) - crop
+            start = rng.integers(np.minimum(limit, 0), np.maximum(limit, 0), endpoint=True)
+        z, y, x = start.astype(int).tolist()
         return Place(int(r), (z, y, x))
 
 
 def padded_crop(
     volume: NDArray[np.float32], start: Sequence[int], size: Sequence[int]
 ) -> NDArray[np.float32]:
-    """A box of a volume, with the mean of a normalised tomogram, 0, beyond its border.
+    """A box of a volume, with the median of a normalised tomogram, 0, beyond its border.
 
     Parameters
     ----------

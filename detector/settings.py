@@ -12,7 +12,7 @@ from cryo_pick.settings import OptimizerSettings
 class ModelSettings:
     """Which dense network, and how it is built."""
 
-    network: str = "unet_half"
+    network: str = "shuffle_unet"
     """A module of detector/networks."""
     params: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of its `build`."""
@@ -66,13 +66,13 @@ class CandidatesSettings:
 
     method: str = "peaks"
     """peaks (local maxima) or components (connected components)."""
-    threshold: float = 0.1
+    threshold: float = 0.2
     """Lowest heatmap value of a candidate."""
-    kernel: int = 7
+    kernel: int = 9
     """Edge of the cube, in tomogram voxels, in which a peak is the maximum."""
     min_voxels: int = 2
     """Smallest component, in heatmap voxels."""
-    merge_distance: float = 30.0
+    merge_distance: float = 40.0
     """Å; peaks of different classes closer than this are one candidate."""
     max_per_run: int = 20000
     """Keep the strongest."""

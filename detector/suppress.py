@@ -10,17 +10,17 @@ from cryo_pick.picks import Picks
 
 
 def suppress(picks: Picks, distances: NDArray[np.float64]) -> Picks:
-    """Drop every pick that is closer to a better one of its class than the class allows.
+    """Drop every pick that is no further from a better one of its class than the class allows.
 
     The rule: picks are visited from the highest score down (ties: in the order given), and a pick
-    that stands within the distance of one already kept is dropped. So a chain of close picks
-    keeps its ends, where averaging would collapse it to its middle.
+    that stands within the distance of one already kept, or exactly at it, is dropped. So a chain
+    of close picks keeps its ends, where averaging would collapse it to its middle.
 
     Parameters
     ----------
     picks
     distances : (k,) array, Å
-        Smallest distance between two particles of each class.
+        Two particles of a class are further apart than this.
 
     Returns
     -------

@@ -104,7 +104,7 @@ def plan_tiles(
         "x".join(map(str, shape)),
         plan.evaluations,
         len(engines),
-        settings.views,
+        settings.views or 1,
     )
     return plan
 
@@ -163,7 +163,7 @@ def _roomiest(
     except ValueError as error:
         raise ConfigError(f"infer.memory: {error}") from error
     multiple = max(e.geometry.multiple for e in engines)
-    per_voxel = _bytes_per_voxel(engines, settings.views, n_classes, stride)
+    per_voxel = _bytes_per_voxel(engines, settings.views or 1, n_classes, stride)
     plane = round_up(shape[1], multiple) * round_up(shape[2], multiple) / stride**2
     per_plane = 4 * n_classes * plane / stride
     whole = _given_tile(shape, shape, multiple)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -28,9 +29,7 @@ def training_run(
     tomogram: Tomogram, truth: Picks, types: ParticleTypes, target: TargetSettings
 ) -> TrainingRun:
     """A run in voxels, ready to draw crops from; `tomogram` is normalised."""
-    sigmas = (
-        target_sigmas(types.radii, target)[:, None] / torch.tensor(tomogram.voxel_spacing).numpy()
-    )
+    sigmas = target_sigmas(types.radii, target)[:, None] / np.array(tomogram.voxel_spacing)
     centres = angstrom_to_index(truth.positions, tomogram.voxel_spacing, tomogram.origin)
     return TrainingRun(tomogram.volume, centres, truth.classes, sigmas, tomogram.run)
 
@@ -81,16 +80,20 @@ def train_detector(
     module
         On the CPU, in evaluation mode, with averaged weights.
     result
+
+    Raises
+    ------
+    ConfigError
+        If network, loss or crop can't be used, or the training diverges.
     """
     module = build_detector(model, n_classes, train.optimizer.seed)
     stride = output_stride(model.network)
-    d, h, w = train.crop
-    _check_crop(module, (d, h, w))
+    crop = _checked_crop(module, train.crop, stride)
     criterion: Callable[[Tensor, Tensor], Tensor] = build_part(
         LOSSES, loss.name, loss.params, "loss"
     )
     sampler = CropSampler(
-        runs, n_classes, (d, h, w), stride, train.centred, augment, train.optimizer.seed
+        runs, n_classes, crop, stride, train.centred, augment, train.optimizer.seed
     )
 
     def losses(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -108,15 +111,19 @@ def train_detector(
     return module.to("cpu").eval(), result
 
 
-def _check_crop(module: nn.Module, crop: tuple[int, int, int]) -> None:
-    """Refuse a crop that the network can't halve as often as it wants to."""
+def _checked_crop(module: nn.Module, crop: Sequence[int], stride: int) -> tuple[int, int, int]:
+    """The crop, unless the network can't halve it as often as it wants to."""
     try:
+        d, h, w = crop
         with torch.no_grad():
-            module.eval()(torch.zeros(1, 1, *crop))
+            found = tuple(module.eval()(torch.zeros(1, 1, d, h, w)).shape[2:])
+        if found != (d / stride, h / stride, w / stride):
+            raise ValueError(f"the heatmap comes out as {list(found)}")
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
             f"train.crop={list(crop)} does not fit this network (multiples of 16 or 32 do): {error}"
         ) from error
+    return d, h, w
 
 
 def detector_spec(

@@ -23,7 +23,7 @@ from detector.suppress import suppress
 from refiner.labels import label_places
 
 SEPARATION = 0.75
-"""Radii; two picks of one class are closer than this only if they are one particle."""
+"""Radii; two picks of one class that are no further apart are one particle."""
 _EDGE = 1e-4
 _RIDGE = 1e-3
 
@@ -43,8 +43,8 @@ class Blend:
     stage2: NDArray[np.float64]
     bias: NDArray[np.float64]
 
-    def one_stage(self, classes: Sequence[int], other: Blend) -> Blend:
-        """This blend, with `other`'s weights for some classes."""
+    def taking_from(self, other: Blend, classes: Sequence[int]) -> Blend:
+        """A blend with `other`'s weights for `classes` and with these for the others."""
         parts = []
         for mine, theirs in (
             (self.stage1, other.stage1),
@@ -86,8 +86,8 @@ def scored_picks(
 ) -> Picks:
     """Every candidate as every class with a score of `floor` or more; duplicates suppressed.
 
-    Two picks of one class closer than 0.75 radii, after refinement, are one particle: the better
-    one stays (see :func:`detector.suppress.suppress`).
+    Two picks of one class within 0.75 radii, after refinement, are one particle: the better one
+    stays (see :func:`detector.suppress.suppress`).
     """
     scores = blended_scores(candidates, blend)
     which, classes = np.nonzero(scores >= floor)
@@ -109,16 +109,30 @@ def fit_blend(
     """Maximum-likelihood weights on out-of-fold candidates, with a and b at least 0.
 
     A candidate counts as right for a class where it lies within half a radius of a particle of
-    that class. A class without a right candidate keeps stage 1 as it is (a = 1, b = c = 0).
+    that class. A class with no right candidate, or only such, keeps stage 1 as it is (a = 1,
+    b = c = 0). A class that stage 2 doesn't help gets the very weights of one stage.
     """
     k = len(types)
     blend = Blend(np.ones(k), np.zeros(k), np.zeros(k))
     for index in range(k):
-        features, right = _pairs(candidates, truth, types, index, two_stage)
-        if right.any() and not right.all():
-            a, b, c = _logistic(features, right)
-            blend.stage1[index], blend.stage2[index], blend.bias[index] = a, b, c
+        a, b, c = _class_weights(candidates, truth, types, index, two_stage)
+        if two_stage and b == 0:  # then positions are not refined either
+            a, b, c = _class_weights(candidates, truth, types, index, False)
+        blend.stage1[index], blend.stage2[index], blend.bias[index] = a, b, c
     return blend
+
+
+def _class_weights(
+    candidates: Mapping[str, Candidates],
+    truth: Mapping[str, Picks],
+    types: ParticleTypes,
+    index: int,
+    two_stage: bool,
+) -> tuple[float, float, float]:
+    features, right = _pairs(candidates, truth, types, index, two_stage)
+    if not right.any() or right.all():
+        return 1.0, 0.0, 0.0
+    return _logistic(features, right)
 
 
 def _pairs(
@@ -129,7 +143,7 @@ def _pairs(
     two_stage: bool,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Logits (n, 2) of both stages for one class, and whether each candidate is right."""
-    rows, right = [], []
+    rows, right = [np.empty((0, 2))], [np.empty(0, bool)]
     radius = types.radii[index : index + 1]
     for run, c in candidates.items():
         own = truth[run].of_class(index)
@@ -158,8 +172,8 @@ def _logistic(
         return float(value), gradient
 
     bounds = [(0, None), (0, None), (None, None)]
-    result = minimize(cost, np.array([0.5, 0.5, 0.0]), jac=True, bounds=bounds, method="L-BFGS-B")
-    if not features[:, 1].any():
-        result.x[1] = 0.0
+    start = np.array([0.5, 0.5 if features[:, 1].any() else 0.0, 0.0])
+    options = {"ftol": 1e-12, "gtol": 1e-8}  # a weight must not depend on where the search stopped
+    result = minimize(cost, start, jac=True, bounds=bounds, method="L-BFGS-B", options=options)
     a, b, c = result.x.tolist()
     return a, b, c

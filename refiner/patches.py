@@ -29,10 +29,9 @@ def cut_patches(
         high = np.minimum(start + size, shape)
         if (high <= low).any():
             continue
-        inside = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))
-        patch[(..., *inside)] = volume[
-            (..., *(slice(a, b) for a, b in zip(low, high, strict=True)))
-        ]
+        z, y, x = (slice(a, b) for a, b in zip(low, high, strict=True))
+        z_in, y_in, x_in = (slice(a, b) for a, b in zip(low - start, high - start, strict=True))
+        patch[..., z_in, y_in, x_in] = volume[..., z, y, x]
     return out
 
 

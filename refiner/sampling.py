@@ -12,9 +12,15 @@ from cryo_pick.augment import GridSymmetry, vary_intensity
 from cryo_pick.coordinates import Vector, angstrom_to_index, index_to_angstrom
 from cryo_pick.picks import Picks
 from cryo_pick.settings import AugmentSettings
+from detector.candidates import scores_around
+from detector.heatmap import voxel_to_heatmap_index
 from refiner.labels import label_places
 from refiner.patches import cut_patches, patch_starts
 from refiner.settings import RefinerSettings
+
+STAGE1_REACH = 15.0
+"""Å around a true position in which its stage-1 scores are looked up; half of the default
+`candidates.merge_distance`, which is how far a candidate's own scores are looked up."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,15 @@ class RefinerRun:
 
 
 def stage1_at(run: RefinerRun, places: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Heatmap values (n, k) at places (n, 3) in Å: what stage 1 says where it has no peak."""
+    """Scores (n, k) that candidates at places (n, 3) in Å would have: the heatmap's maxima around.
+
+    A true position has to look to the network as a candidate does, so its scores are made as those
+    of a candidate are (see :func:`detector.candidates.heatmap_candidates`).
+    """
     index = angstrom_to_index(places, run.voxel_spacing, run.origin)
-    cells = np.round((index - (run.stride - 1) / 2) / run.stride).astype(int)
-    cells = np.clip(cells, 0, np.array(run.heatmap.shape[1:]) - 1)
-    values = run.heatmap[:, cells[:, 0], cells[:, 1], cells[:, 2]].T
-    return np.clip(values, 0, 1).astype(np.float32)
+    cells = voxel_to_heatmap_index(index, run.stride)
+    cell = np.array(run.voxel_spacing) * run.stride
+    return scores_around(run.heatmap, cells, cell, STAGE1_REACH)
 
 
 class PatchSampler:

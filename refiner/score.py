@@ -15,13 +15,13 @@ from cryo_pick.coordinates import Vector, angstrom_to_index, index_to_angstrom
 from refiner.networks.patch_net import OFFSET_UNIT
 from refiner.patches import cut_patches, patch_starts
 
-_MIRRORS = [axes for axes in product((False, True), repeat=3)]
-# One view: as it is. Two: turned about z by half a turn, which keeps the missing wedge. And so on.
+# One view: as it is. Two: and turned about z by half a turn. Four: and about y and x. Eight: all
+# mirrors. Each keeps the missing wedge where it is.
 _VIEWS = {
     1: [(False, False, False)],
     2: [(False, False, False), (False, True, True)],
     4: [(False, False, False), (False, True, True), (True, False, True), (True, True, False)],
-    8: _MIRRORS,
+    8: list(product((False, True), repeat=3)),
 }
 
 
@@ -64,10 +64,15 @@ def score_candidates(
     Raises
     ------
     ValueError
-        If `views` is not one of the four numbers.
+        If `views` is not one of the four numbers, there is no member, or the stride doesn't divide
+        the patch.
     """
     if views not in _VIEWS:
         raise ValueError(f"Expected argument `views` to be 1, 2, 4 or 8, but got {views}.")
+    if not members:
+        raise ValueError("Expected argument `members` to hold at least one network, but got none.")
+    if patch % stride:
+        raise ValueError(f"Expected `patch` in multiples of {stride} voxels, but got {patch}.")
     n, k = len(candidates), candidates.n_classes
     probabilities = np.zeros((n, k + 1), np.float32)
     refined = np.zeros((n, 3), np.float64)
@@ -98,15 +103,18 @@ def _average(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Mean probabilities (b, k + 1) and mean offsets (b, 3) in Å, zyx."""
     patch, heatmap, stage1 = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in inputs)
-    total_p, total_o = 0.0, 0.0
+    total_p = torch.zeros(len(stage1), stage1.shape[1] + 1, device=device)
+    total_o = torch.zeros(len(stage1), 3, device=device)
     for mirror in _VIEWS[views]:
         axes = [a - 3 for a in range(3) if mirror[a]]
         sign = torch.tensor([-1.0 if m else 1.0 for m in mirror], device=device)
-        x, h = (torch.flip(t, axes) if axes else t for t in (patch, heatmap))
-        x, h = (t.contiguous(memory_format=torch.channels_last_3d) for t in (x, h))
+        x, h = (
+            torch.flip(t, axes).contiguous(memory_format=torch.channels_last_3d)
+            for t in (patch, heatmap)
+        )
         for member in members:
             logits, offset = member(x, h, stage1)
-            total_p = total_p + torch.softmax(logits.float(), 1)
-            total_o = total_o + offset.float() * sign * OFFSET_UNIT
+            total_p += torch.softmax(logits.float(), 1)
+            total_o += offset.float() * sign * OFFSET_UNIT
     count = len(members) * views
     return (total_p / count).cpu().numpy(), (total_o / count).cpu().numpy().astype(np.float64)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cryo_pick.errors import ConfigError
+from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.fit import FitResult, fit
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.parts import build_part
@@ -61,7 +61,19 @@ def train_refiner(
     module
         On the CPU, in evaluation mode, with averaged weights.
     result
+
+    Raises
+    ------
+    ConfigError
+        If network or patch can't be used, or the training diverges.
+    InputError
+        If no run has a candidate.
     """
+    if not any(len(run.places) for run in runs):
+        raise InputError(
+            f"no candidates in {', '.join(r.name for r in runs) or 'any run'}; lower "
+            "candidates.threshold or train the detector longer"
+        )
     module = build_refiner(settings, len(types))
     _check_patch(module, settings.patch, len(types), runs[0].stride)
     sampler = PatchSampler(runs, types.radii, settings, augment, settings.optimizer.seed)

@@ -80,7 +80,7 @@ def fit_candidates(
     evidence: dict[str, Any] = {}
     if has_stage2:
         evidence, off = _evidence(candidates, truth, types, folds, settings, nested["one_stage"])
-        both = fit_blend(candidates, truth, types, two_stage=True).one_stage(off, one)
+        both = fit_blend(candidates, truth, types, two_stage=True).taking_from(one, off)
         picks["two_stage"] = _picks(candidates, both, types)
         nested["two_stage"] = _nested_picks(candidates, truth, types, folds, settings, off, True)
         fits["two_stage"] = _stage_fit(
@@ -111,7 +111,8 @@ def _nested_picks(
         others_truth = {r: truth[r] for r in others}
         blend = fit_blend(others, others_truth, types, two_stage=two_stage)
         if two_stage and off:
-            blend = blend.one_stage(off, fit_blend(others, others_truth, types, two_stage=False))
+            one = fit_blend(others, others_truth, types, two_stage=False)
+            blend = blend.taking_from(one, off)
         chosen = fit_thresholds(
             _picks(others, blend, types), others_truth, types, settings.beta, settings.smoothing
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cryo_pick.coordinates import Vector, as_vector
 from cryo_pick.errors import ConfigError
 from cryo_pick.formats.candidates_npz import read_candidates
 from cryo_pick.formats.picks_csv import write_csv
@@ -58,15 +59,18 @@ def write_picks_file(
 ) -> None:
     """Write picks as the name says; a STAR file needs the spacings kept in `predictions`."""
     if path.suffix.lower() == ".star":
-        write_star(path, picks, types, _spacings(predictions))
+        spacings, origins = _grids(predictions)
+        write_star(path, picks, types, spacings, origins)
     else:
         write_csv(path, picks, types)
 
 
-def _spacings(predictions: Path) -> dict[str, float]:
-    """Å per voxel of each predicted run, mean over axes."""
-    files = {p.parent.name: p for p in sorted((predictions / "runs").glob("*/candidates.npz"))}
-    return {
-        run: float(np.mean(read_candidates(p).metadata["voxel_spacing"]))
-        for run, p in files.items()
-    }
+def _grids(predictions: Path) -> tuple[dict[str, float], dict[str, Vector]]:
+    """Å per voxel (mean over axes: STAR has one number) and origin of each predicted run."""
+    spacings: dict[str, float] = {}
+    origins: dict[str, Vector] = {}
+    for file in sorted((predictions / "runs").glob("*/candidates.npz")):
+        about = read_candidates(file).metadata
+        spacings[file.parent.name] = float(np.mean(about["voxel_spacing"]))
+        origins[file.parent.name] = as_vector(about["origin"], "origin")
+    return spacings, origins

@@ -235,6 +235,7 @@ def predict_run(source: InputRun, picker: Picker, folder: Path, overwrite: bool)
         "warnings": found,
         "source": source.path,
         "voxel_spacing": list(tomogram.voxel_spacing),
+        "origin": list(tomogram.origin),
     }
     write_candidates(path, candidates, picker.bundle.types.names, metadata)
     picks = picks_of(candidates, picker.bundle, picker.stage)

@@ -13,41 +13,54 @@ from cryo_pick.pipeline.dataset import Dataset
 
 
 def print_dataset(data: Dataset, folds: Mapping[str, int]) -> None:
-    """Picks of each class in each run, with its fold and size."""
-    table = Table(title=f"{len(data.runs)} runs at {data.voxel_spacing:.3f} Å per voxel")
-    table.add_column("run")
-    table.add_column("fold", justify="right")
-    table.add_column("voxels z y x", justify="right")
-    for name in data.types.names:
-        table.add_column(name, justify="right")
-    for name, run in data.runs.items():
-        counts = np.bincount(run.truth.classes, minlength=len(data.types))
-        shape = " ".join(map(str, run.tomogram.shape))
-        table.add_row(name, str(folds.get(name, "-")), shape, *map(str, counts.tolist()))
+    """Picks of each class: in all runs, in the emptiest and the fullest one, and in each fold."""
+    shapes = {" x ".join(map(str, run.tomogram.shape)) for run in data.runs.values()}
+    size = shapes.pop() if len(shapes) == 1 else f"{len(shapes)} sizes"
+    table = Table(title=f"{len(data.runs)} runs of {size} voxels at {data.voxel_spacing:.3f} Å")
+    table.add_column("class")
+    for heading in ("radius Å", "weight", "picks", "a run"):
+        table.add_column(heading, justify="right")
+    numbers = sorted(set(folds.values()))
+    for fold in numbers:
+        table.add_column(f"fold {fold}", justify="right")
+    counts = {
+        name: np.bincount(run.truth.classes, minlength=len(data.types))
+        for name, run in data.runs.items()
+    }
+    for index, kind in enumerate(data.types):
+        each = [int(c[index]) for c in counts.values()]
+        in_folds = [
+            str(sum(int(c[index]) for n, c in counts.items() if folds.get(n) == fold))
+            for fold in numbers
+        ]
+        spread = f"{min(each)} to {max(each)}"
+        table.add_row(
+            kind.name, f"{kind.radius:g}", f"{kind.weight:g}", str(sum(each)), spread, *in_folds
+        )
     Console().print(table)
 
 
 def print_fit(bundle: Bundle) -> None:
     """Out-of-fold F4 of each class, one stage against two, and the weighted score."""
     stages = {"one_stage": "one stage", "two_stage": "two stages"}
-    table = Table(title="F4 out of fold, at the fitted thresholds")
+    table = Table(title="F4 out of fold, and the threshold it stands at")
     table.add_column("class")
     table.add_column("weight", justify="right")
     for stage in bundle.fits:
         table.add_column(stages[stage], justify="right")
-        table.add_column("threshold", justify="right")
+        table.add_column("at", justify="right")
     if bundle.evidence:
-        table.add_column("stage 2 used")
+        table.add_column("stage 2")
     for index, kind in enumerate(bundle.types):
         row = [kind.name, f"{kind.weight:g}"]
         for fit in bundle.fits.values():
             choice = fit.thresholds[index]
             row += [f"{choice.f:.3f}", f"{choice.threshold:.3f}"]
         if bundle.evidence:
-            row.append("yes" if bundle.evidence[kind.name]["stage2_used"] else "no")
+            row.append("used" if bundle.evidence[kind.name]["stage2_used"] else "left out")
         table.add_row(*row)
     table.add_section()
-    for label, key in (("weighted, optimistic", "optimistic"), ("weighted, nested", "nested")):
+    for label, key in (("all, optimistic", "optimistic"), ("all, nested", "nested")):
         row = [label, ""]
         for fit in bundle.fits.values():
             row += [f"{fit.f4[key]:.3f}", ""]

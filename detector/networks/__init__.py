@@ -1,1 +1,1 @@
-"""Dense networks: one file each, with `build(n_classes, **params)` and an `output_stride`."""
+"""Dense networks: one file each, with `build(n_classes, **params)` and an `OUTPUT_STRIDE`."""

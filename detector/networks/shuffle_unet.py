@@ -10,6 +10,7 @@ the norm folds into the convolutions at inference.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +83,7 @@ class ShuffleUNet(nn.Module):
         )
         self.lateral = nn.ModuleList(
             nn.Sequential(nn.Conv3d(i, o, 1, bias=False), nn.BatchNorm3d(o))
-            for o, i in zip(widths[:-1], widths[1:], strict=True)
+            for o, i in pairwise(widths)
         )
         self.up = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(o) for _ in range(decoder_blocks))) for o in widths[:-1]
@@ -114,6 +115,7 @@ def build(
     """The network: (b, 1, d, h, w) to (b, n_classes, d/2, h/2, w/2); sizes multiples of 8 or 16."""
     if len(channels) != len(blocks):
         raise ValueError(
-            f"Expected arguments `channels` and `blocks` of one length, but got {channels} and {blocks}."
+            f"Expected arguments `channels` and `blocks` of one length, "
+            f"but got {channels} and {blocks}."
         )
     return ShuffleUNet(n_classes, channels, blocks, decoder_blocks)

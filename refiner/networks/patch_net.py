@@ -99,6 +99,7 @@ def build(
     """The network; patches of an edge that 8 divides, for two levels."""
     if len(channels) != len(blocks):
         raise ValueError(
-            f"Expected arguments `channels` and `blocks` of one length, but got {channels} and {blocks}."
+            f"Expected arguments `channels` and `blocks` of one length, "
+            f"but got {channels} and {blocks}."
         )
     return PatchNet(n_classes, channels, blocks, hidden, dropout)

@@ -15,6 +15,7 @@ SPACING = (10.0, 10.0, 10.0)
 ORIGIN = (-5.0, 0.0, 12.5)
 TYPES = ParticleTypes(tuple(ParticleType(name, i + 1, 60.0) for i, name in enumerate("abc")))
 SETTINGS = CandidatesSettings()
+ASIDE = np.array([0.0, 0.0, 20.0])
 
 
 def drawn(positions, classes, stride=2, sigma=20.0, heights=None, shape=(20, 24, 28)):
@@ -57,23 +58,23 @@ def test_components_find_a_gaussian_too():
 
 def test_peaks_of_different_classes_at_one_place_are_one_candidate():
     place = np.array([150.0, 200.0, 250.0])
-    heatmap = drawn([place, place + [0, 0, 20]], [0, 2], heights=[0.6, 0.9])
+    heatmap = drawn([place, place + ASIDE], [0, 2], heights=[0.6, 0.9])
     found = candidates(heatmap, merge_distance=30.0)
     assert len(found) == 1
-    np.testing.assert_allclose(found.positions[0], place + [0, 0, 20], atol=1.0)
+    np.testing.assert_allclose(found.positions[0], place + ASIDE, atol=1.0)
     np.testing.assert_allclose(found.stage1[0, [0, 2]], heatmap.values.max((1, 2, 3))[[0, 2]])
     assert found.stage1[0, 1] == 0
 
 
 def test_peaks_of_different_classes_further_apart_are_two():
     place = np.array([150.0, 200.0, 250.0])
-    found = candidates(drawn([place, place + [0, 0, 40]], [0, 2]), merge_distance=30.0)
+    found = candidates(drawn([place, place + 2 * ASIDE], [0, 2]), merge_distance=30.0)
     assert len(found) == 2
 
 
 def test_peaks_of_one_class_are_never_joined():
     place = np.array([150.0, 200.0, 250.0])
-    heatmap = drawn([place, place + [0, 0, 60]], [1, 1], sigma=15.0)
+    heatmap = drawn([place, place + 3 * ASIDE], [1, 1], sigma=15.0)
     assert len(candidates(heatmap, merge_distance=100.0)) == 2
 
 

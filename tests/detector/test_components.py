@@ -10,7 +10,7 @@ def test_a_blob_has_its_weighted_centroid_and_its_largest_value():
     values[0, 2, 3, 3] = 0.75
     values[0, 2, 3, 4] = 0.25
     found = find_components(values, 0.2)
-    np.testing.assert_allclose(found.index, [[2, 3, 3.25]])
+    np.testing.assert_allclose(found.places, [[2, 3, 3.25]])
     np.testing.assert_allclose(found.scores, [0.75])
     assert found.classes.tolist() == [0]
 
@@ -19,14 +19,14 @@ def test_voxels_that_share_a_corner_belong_together():
     values = np.zeros((1, 6, 6, 6), np.float32)
     values[0, 1, 1, 1] = values[0, 2, 2, 2] = 0.5
     values[0, 4, 4, 5] = 0.5
-    np.testing.assert_allclose(find_components(values, 0.5).index, [[1.5, 1.5, 1.5], [4, 4, 5]])
+    np.testing.assert_allclose(find_components(values, 0.5).places, [[1.5, 1.5, 1.5], [4, 4, 5]])
 
 
 def test_small_blobs_are_dropped():
     values = np.zeros((1, 6, 6, 6), np.float32)
     values[0, 1, 1, 1] = 0.9
     values[0, 4, 4, 3:5] = 0.5
-    np.testing.assert_allclose(find_components(values, 0.1, min_voxels=2).index, [[4, 4, 3.5]])
+    np.testing.assert_allclose(find_components(values, 0.1, min_voxels=2).places, [[4, 4, 3.5]])
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -44,13 +44,13 @@ def test_blobs_of_every_class_are_those_of_scipy(dtype):
         scores = ndimage.maximum(volume, labels, names)[large]
         mine = found.classes == index
         assert large.sum() > 3
-        np.testing.assert_allclose(found.index[mine], centroids, atol=1e-9)
+        np.testing.assert_allclose(found.places[mine], centroids, atol=1e-9)
         np.testing.assert_allclose(found.scores[mine], scores, atol=1e-6)
 
 
 def test_nothing_gives_nothing():
-    assert find_components(np.zeros((2, 4, 4, 4), np.float32), 0.5).index.shape == (0, 3)
-    assert find_components(np.zeros((0, 4, 4, 4), np.float32), 0.5).index.shape == (0, 3)
+    assert find_components(np.zeros((2, 4, 4, 4), np.float32), 0.5).places.shape == (0, 3)
+    assert find_components(np.zeros((0, 4, 4, 4), np.float32), 0.5).places.shape == (0, 3)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def obvious_peaks(volume, threshold, kernel):
 
 def found_places(values, thresholds, kernel, **options):
     peaks = find_peaks(values, thresholds, kernel, subvoxel=False, **options)
-    return peaks.classes, peaks.index.astype(int)
+    return peaks.classes, peaks.places.astype(int)
 
 
 volumes = st.sampled_from([3, 5, 7]).flatmap(
@@ -76,7 +76,7 @@ def test_each_class_has_its_threshold_and_peaks_come_by_class():
     values[:, 7, 7, 7] = 0.2
     peaks = find_peaks(values, [0.1, 0.3, 0.6], 5, subvoxel=False)
     assert peaks.classes.tolist() == [0, 0, 1]
-    assert peaks.index.tolist() == [[2, 3, 4], [7, 7, 7], [2, 3, 4]]
+    assert peaks.places.tolist() == [[2, 3, 4], [7, 7, 7], [2, 3, 4]]
     np.testing.assert_allclose(peaks.scores, [0.5, 0.2, 0.5])
 
 
@@ -107,7 +107,7 @@ def test_a_gaussian_is_found_between_the_voxels(sigma):
     for centre in rng.uniform(5, 10, (10, 3)):
         axes = [np.exp(-0.5 * ((np.arange(16) - c) / sigma) ** 2) for c in centre]
         volume = np.einsum("i,j,k->ijk", *axes).astype(np.float32)
-        (position,) = find_peaks(volume[None], 0.1, 7).index
+        (position,) = find_peaks(volume[None], 0.1, 7).places
         # exact but for float32; the parabola of the narrowest costs at most 0.05
         np.testing.assert_allclose(position, centre, atol=0.05 if sigma < 1 else 1e-4)
 
@@ -120,13 +120,13 @@ def test_refinement_stays_within_half_a_voxel_and_off_the_border():
 
 def test_a_flat_volume_has_one_peak_per_window_and_stays_there():
     peaks = find_peaks(np.ones((1, 4, 4, 4), np.float32), 0.5, 7)
-    np.testing.assert_array_equal(peaks.index, [[0, 0, 0]])
+    np.testing.assert_array_equal(peaks.places, [[0, 0, 0]])
 
 
 def test_nothing_gives_nothing():
-    assert find_peaks(np.zeros((2, 6, 6, 6), np.float32), 0.5, 3).index.shape == (0, 3)
-    assert find_peaks(np.zeros((0, 6, 6, 6), np.float32), 0.5, 3).index.shape == (0, 3)
-    assert find_peaks(np.zeros((1, 0, 6, 6), np.float32), 0.5, 3).index.shape == (0, 3)
+    assert find_peaks(np.zeros((2, 6, 6, 6), np.float32), 0.5, 3).places.shape == (0, 3)
+    assert find_peaks(np.zeros((0, 6, 6, 6), np.float32), 0.5, 3).places.shape == (0, 3)
+    assert find_peaks(np.zeros((1, 0, 6, 6), np.float32), 0.5, 3).places.shape == (0, 3)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -102,7 +102,10 @@ def project_folder(tmp_path: Path, config: dict[str, Any], volume: np.ndarray) -
         write_zarr(folder / "denoised.zarr", volume)
     picks = root / "overlay/ExperimentRuns/TS_1/Picks"
     picks.mkdir(parents=True)
-    for name, xyz in {"ribosome": [[10.0, 20.0, 30.0]], "apo-ferritin": [[1, 2, 3], [4, 5, 6]]}.items():
+    for name, xyz in {
+        "ribosome": [[10.0, 20.0, 30.0]],
+        "apo-ferritin": [[1, 2, 3], [4, 5, 6]],
+    }.items():
         (picks / f"curation_0_{name}.json").write_text(json.dumps(picks_content(name, xyz)))
     for kind in ("static", "overlay"):
         config[f"{kind}_root"] = f"local://{root.as_posix()}/{kind}"

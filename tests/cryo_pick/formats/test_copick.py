@@ -58,18 +58,21 @@ class TestTomogram:
         tomogram = open_project(project_folder).open_tomogram("TS_1", settings)
         assert tomogram.origin == pytest.approx((-5.006, -5.006, -5.006))
 
-    def test_one_of_several(
-        self, project_folder: Path, volume: np.ndarray, make_zarr: Any
-    ) -> None:
+    def test_one_of_several(self, project_folder: Path, volume: np.ndarray, make_zarr: Any) -> None:
         run = project_folder / "static/ExperimentRuns/TS_1"
         make_zarr(run / "VoxelSpacing10.012/wbp.zarr", volume)
         make_zarr(run / "VoxelSpacing5.000/wbp.zarr", volume, 5.0)
         project = open_project(project_folder)
         with pytest.raises(ConfigError) as caught:
             project.open_tomogram("TS_1", DataSettings())
-        for there in ("denoised at 10.012 Å", "wbp at 10.012 Å", "wbp at 5.000 Å", "data.tomo_type"):
+        for there in (
+            "denoised at 10.012 Å",
+            "wbp at 10.012 Å",
+            "wbp at 5.000 Å",
+            "data.tomo_type",
+        ):
             assert there in str(caught.value)
-        with pytest.raises(ConfigError, match="several tomograms with data.tomo_type=wbp"):
+        with pytest.raises(ConfigError, match=r"several tomograms with data.tomo_type=wbp"):
             project.open_tomogram("TS_1", DataSettings(tomo_type="wbp"))
         fine = project.open_tomogram("TS_1", DataSettings(voxel_spacing=5))
         assert fine.voxel_spacing == (5, 5, 5)
@@ -81,7 +84,9 @@ class TestTomogram:
     ) -> None:
         run = project_folder / "static/ExperimentRuns/TS_1"
         (run / "VoxelSpacing10.012").rename(run / "VoxelSpacing10.000")
-        tomogram = open_project(project_folder).open_tomogram("TS_1", DataSettings(voxel_spacing=10))
+        tomogram = open_project(project_folder).open_tomogram(
+            "TS_1", DataSettings(voxel_spacing=10)
+        )
         assert tomogram.voxel_spacing == (10.012, 10.012, 10.012)
 
     def test_a_spacing_far_from_its_folder(
@@ -93,7 +98,9 @@ class TestTomogram:
 
     def test_none_that_fits(self, project_folder: Path) -> None:
         project = open_project(project_folder)
-        message = r"run 'TS_1' has no tomogram with data.tomo_type=wbp .*it has denoised at 10.012 Å"
+        message = (
+            r"run 'TS_1' has no tomogram with data.tomo_type=wbp .*it has denoised at 10.012 Å"
+        )
         with pytest.raises(InputError, match=message):
             project.open_tomogram("TS_1", DataSettings(tomo_type="wbp"))
         with pytest.raises(InputError, match=r"data.voxel_spacing=7; it has denoised"):
@@ -127,7 +134,9 @@ class TestRuns:
 
     def test_none_left(self, project_folder: Path) -> None:
         project = open_project(project_folder)
-        with pytest.raises(InputError, match="no run with the tomogram .*found denoised at 10.012 Å"):
+        with pytest.raises(
+            InputError, match=r"no run with the tomogram .*found denoised at 10.012 Å"
+        ):
             project.select_runs(DataSettings(tomo_type="wbp"))
         with pytest.raises(InputError, match="found no tomogram"):
             project.select_runs(DataSettings(runs=[]))
@@ -243,9 +252,7 @@ class TestWriting:
         with pytest.raises(ValueError, match="classes below 3, but got 3"):
             open_project(project_folder).write_picks("TS_2", picks, "me", "0")
 
-    def test_a_new_project(
-        self, tmp_path: Path, types: ParticleTypes, volume: np.ndarray
-    ) -> None:
+    def test_a_new_project(self, tmp_path: Path, types: ParticleTypes, volume: np.ndarray) -> None:
         project = create_project(tmp_path / "new", "mine", types)
         assert project.types == types
         assert project.runs == []

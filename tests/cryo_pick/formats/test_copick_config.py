@@ -50,7 +50,10 @@ def test_a_colour_of_three_numbers_is_opaque() -> None:
         ({"radius": float("nan")}, "field `radius` must be a number, but is nan"),
         ({"radius": 10**400}, "field `radius` must be a number"),
         ({"radius": -5}, "`radius` of a to be above 0 Å, but got -5"),
-        ({"metadata": {"score_weight": "x"}}, "`metadata.score_weight` must be a number, but is 'x'"),
+        (
+            {"metadata": {"score_weight": "x"}},
+            "`metadata.score_weight` must be a number, but is 'x'",
+        ),
         ({"metadata": {"score_weight": -1}}, "`weight` of a to be 0 or more"),
         ({"color": "red"}, "field `color` must be 3 or 4 numbers from 0 to 255, but is 'red'"),
         ({"color": [1, 2, 999]}, "field `color` must be"),
@@ -80,16 +83,23 @@ def test_the_list_itself(config: dict[str, Any]) -> None:
 @given(
     st.dictionaries(
         st.sampled_from(["name", "label", "radius", "color", "metadata", "is_particle"]),
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers()),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text()
+        | st.lists(st.integers()),
     )
 )
 def test_any_object_is_read_or_refused(item: dict[str, Any]) -> None:
+    message = "here"
     try:
         types, _ = parse_objects({"pickable_objects": [item]}, "here")
     except InputError as error:
-        assert str(error).startswith("here")
+        message = str(error)
     else:
         assert types.names == (item["name"],)
+    assert message.startswith("here")
 
 
 class TestFindConfig:
@@ -185,7 +195,10 @@ class TestRoots:
             ({"static_root": 5}, "field `static_root` must be a path or URL, but is 5"),
             ({"static_root": ""}, "field `static_root` must be a path or URL"),
             ({"static_root": "x", "static_fs_args": []}, None),
-            ({"static_root": "x", "static_fs_args": [1]}, "field `static_fs_args` must be an object"),
+            (
+                {"static_root": "x", "static_fs_args": [1]},
+                "field `static_fs_args` must be an object",
+            ),
             ({"static_root": "nosuch://x"}, "can't open this URL"),
             ({"static_root": "/no/such/folder"}, "are not there: /no/such/folder"),
         ],

@@ -42,7 +42,10 @@ def test_what_is_written_has_the_fields_of_copick() -> None:
     }
 
 
-@given(arrays(float, (3, 3), elements=st.floats(-1e6, 1e6)), st.lists(st.floats(0, 1), min_size=3, max_size=3))
+@given(
+    arrays(float, (3, 3), elements=st.floats(-1e6, 1e6)),
+    st.lists(st.floats(0, 1), min_size=3, max_size=3),
+)
 def test_written_and_read_back_nothing_changes(positions: np.ndarray, scores: list[float]) -> None:
     text = picks_json(NAME, "TS_1", positions, np.array(scores))
     back, back_scores = parse_picks(json.loads(text), "x")
@@ -73,12 +76,18 @@ def test_a_missing_score_is_one() -> None:
         ({"unit": "voxel", "points": []}, "field `unit` must be 'angstrom', but is 'voxel'"),
         ({"points": {}}, "field `points` must be a list"),
         ({"points": [1]}, "point 0: no field `location` with x, y and z"),
-        ({"points": [point(), {"location": {"x": 1, "y": 2}}]}, "point 1: field `location.z` is missing"),
+        (
+            {"points": [point(), {"location": {"x": 1, "y": 2}}]},
+            "point 1: field `location.z` is missing",
+        ),
         ({"points": [point(x="1")]}, "point 0: field `location.x` must be a number, but is '1'"),
         ({"points": [point(y=True)]}, "field `location.y` must be a number, but is True"),
         ({"points": [point(y=float("nan"))]}, "`location.y` must be a finite number, but is nan"),
         ({"points": [point(z=10**400)]}, "`location.z` must be a finite number"),
-        ({"points": [point(score=float("inf"))]}, "field `score` must be a finite number, but is inf"),
+        (
+            {"points": [point(score=float("inf"))]},
+            "field `score` must be a finite number, but is inf",
+        ),
         ({"points": [point(score="high")]}, "field `score` must be a number, but is 'high'"),
     ],
 )
@@ -92,18 +101,30 @@ def test_ten_problems_are_listed() -> None:
         parse_picks({"points": [{}] * 50}, "file")
 
 
-@given(st.dictionaries(st.sampled_from(["points", "unit"]), st.none() | st.lists(st.dictionaries(
-    st.sampled_from(["location", "score"]),
-    st.none() | st.floats() | st.dictionaries(st.sampled_from("xyz"), st.integers() | st.floats()),
-))))
+@given(
+    st.dictionaries(
+        st.sampled_from(["points", "unit"]),
+        st.none()
+        | st.lists(
+            st.dictionaries(
+                st.sampled_from(["location", "score"]),
+                st.none()
+                | st.floats()
+                | st.dictionaries(st.sampled_from("xyz"), st.integers() | st.floats()),
+            )
+        ),
+    )
+)
 def test_any_content_is_read_or_refused(content: dict[str, Any]) -> None:
+    message = "file: "
     try:
         positions, scores = parse_picks(content, "file")
     except InputError as error:
-        assert str(error).startswith("file: ")
+        message = str(error)
     else:
         assert len(positions) == len(scores)
         assert np.isfinite(positions).all()
+    assert message.startswith("file: ")
 
 
 @pytest.mark.parametrize(
@@ -120,18 +141,20 @@ def test_file_names_are_taken_apart_and_joined(file_name: str, parts: tuple[str,
     assert name.file_name == file_name
 
 
-@pytest.mark.parametrize("file_name", ["a_b.json", "notes.txt", ".json", ".hidden_0_x.json", "json"])
+@pytest.mark.parametrize(
+    "file_name", ["a_b.json", "notes.txt", ".json", ".hidden_0_x.json", "json"]
+)
 def test_other_file_names_are_no_picks(file_name: str) -> None:
     assert PicksName.parse(file_name) is None
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".x", "a/b", "a\\b", "a\nb", "a\0b", "x" * 300])
 def test_names_that_would_leave_the_project(name: str) -> None:
-    with pytest.raises(InputError, match="run .* can't be used as a name in a project"):
+    with pytest.raises(InputError, match=r"run .* can't be used as a name in a project"):
         safe_name(name, "run", underscore=True)
 
 
 def test_an_underscore_is_for_runs_only() -> None:
     assert safe_name("TS_1", "run", underscore=True) == "TS_1"
-    with pytest.raises(InputError, match="user_id 'a_b' can't be used .*no '_'"):
+    with pytest.raises(InputError, match=r"user_id 'a_b' can't be used .*no '_'"):
         safe_name("a_b", "user_id")

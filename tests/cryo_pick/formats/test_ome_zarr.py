@@ -98,7 +98,12 @@ def test_other_chunkings_are_read(tmp_path: Path, volume: np.ndarray, make_zarr:
 def test_a_sharded_volume_is_read(tmp_path: Path, volume: np.ndarray) -> None:
     write_ome_zarr(tmp_path / "v.zarr", volume, 10, levels=1, version="0.5")
     zarr.create_array(
-        tmp_path / "v.zarr", name="0", data=volume, chunks=(4, 4, 4), shards=(8, 8, 8), overwrite=True
+        tmp_path / "v.zarr",
+        name="0",
+        data=volume,
+        chunks=(4, 4, 4),
+        shards=(8, 8, 8),
+        overwrite=True,
     )
     image = open_ome_zarr(tmp_path / "v.zarr")
     image.array.check_chunks()
@@ -141,7 +146,9 @@ class TestDamage:
             open_ome_zarr(tmp_path)
 
     @pytest.mark.parametrize("name", [".zattrs", "0/.zarray"])
-    @pytest.mark.parametrize("content", [b"", b'{"zarr_for', b"[]", b"{}", b"\xff\xfe", b"[" * 99999])
+    @pytest.mark.parametrize(
+        "content", [b"", b'{"zarr_for', b"[]", b"{}", b"\xff\xfe", b"[" * 99999]
+    )
     def test_the_metadata_is_broken(self, path: Path, name: str, content: bytes) -> None:
         (path / name).write_bytes(content)
         with pytest.raises(InputError, match=r"v\.zarr"):
@@ -149,7 +156,7 @@ class TestDamage:
 
     def test_the_array_is_missing(self, path: Path) -> None:
         (path / "0/.zarray").unlink()
-        with pytest.raises(InputError, match="run 'TS_1': .*: no zarr array at"):
+        with pytest.raises(InputError, match=r"run 'TS_1': .*: no zarr array at"):
             open_ome_zarr(path, run="TS_1")
 
     def test_the_group_has_no_attributes(self, path: Path) -> None:

@@ -94,7 +94,9 @@ def train(folder, source=batches, make=network, before=None, **changed):
         (folder / "preempted.txt").write_text(str(error))
         return error.exit_code
     rank = os.environ.get("LOCAL_RANK", "0")
-    np.savez(folder / f"weights{rank}.npz", **{k: v.numpy() for k, v in module.state_dict().items()})
+    np.savez(
+        folder / f"weights{rank}.npz", **{k: v.numpy() for k, v in module.state_dict().items()}
+    )
     (folder / f"loss{rank}.txt").write_text(f"{result.steps} {result.loss!r}")
     return 0
 
@@ -137,9 +139,7 @@ def main(folder):
     report["unbroken"] = outcome(forked(functools.partial(train, folder / "unbroken")))
     report["broken"] = []
     for how in broken:
-        report["broken"].append(
-            outcome(forked(functools.partial(train, folder / "broken", **how)))
-        )
+        report["broken"].append(outcome(forked(functools.partial(train, folder / "broken", **how))))
         state = torch.load(folder / "broken" / "checkpoint.pt", weights_only=True)
         report["checkpoint"].append(state["step"])
     plain = {"make": plain_network, "steps": 6, "checkpoint_every_s": 60.0}

@@ -1,0 +1,75 @@
+import pytest
+import torch
+
+from cryo_pick import hardware
+from cryo_pick.errors import ConfigError
+from cryo_pick.hardware import choose_device, choose_precision, cpu_has_bf16, parse_flags
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+X86 = "processor\t: 0\nvmx flags\t: ept\nflags\t\t: fpu avx2 amx_bf16\n\nflags\t\t: fpu\n"
+ARM = "processor\t: 0\nFeatures\t: fp asimd bf16\n"
+
+
+def pretend(monkeypatch, *, flags=(), gpu=False, gpu_bf16=False):
+    monkeypatch.setattr(hardware, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+
+    def supported(including_emulation=True):
+        return gpu_bf16 or including_emulation  # torch's own answer where it is only emulated
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+
+
+def test_flags_are_those_of_the_first_processor():
+    assert parse_flags(X86) == {"fpu", "avx2", "amx_bf16"}
+    assert parse_flags(ARM) == {"fp", "asimd", "bf16"}
+    assert parse_flags("model name : x\n") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["avx2"], False),
+        (["amx_bf16"], True),
+        (["avx512_bf16"], True),
+        (["bf16"], True),
+        ([], False),
+    ],
+)
+def test_bf16_needs_an_instruction_set(monkeypatch, flags, expected):
+    pretend(monkeypatch, flags=flags)
+    assert cpu_has_bf16() is expected
+    assert choose_precision("auto", CPU) == ("bf16" if expected else "fp32")
+
+
+@pytest.mark.parametrize(("bf16", "expected"), [(True, "bf16"), (False, "fp16")])
+def test_a_gpu_that_only_emulates_bf16_takes_fp16(monkeypatch, bf16, expected):
+    pretend(monkeypatch, gpu=True, gpu_bf16=bf16)
+    assert choose_precision("auto", GPU) == expected
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_named_precision_is_taken(monkeypatch, precision):
+    pretend(monkeypatch)
+    assert choose_precision(precision, CPU) == precision
+
+
+def test_what_the_hardware_cannot_do_is_refused(monkeypatch):
+    pretend(monkeypatch)
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"):
+        choose_precision("fp16", CPU)
+    with pytest.raises(ConfigError, match=r"precision: expected auto.*'half'"):
+        choose_precision("half", CPU)
+    with pytest.raises(ConfigError, match="no CUDA device"):
+        choose_device("cuda")
+    with pytest.raises(ConfigError, match="expected auto, cpu or cuda, but got 'tpu'"):
+        choose_device("tpu")
+
+
+@pytest.mark.parametrize(
+    ("word", "gpu", "expected"),
+    [("auto", False, "cpu"), ("auto", True, "cuda"), ("cpu", True, "cpu"), ("cuda", True, "cuda")],
+)
+def test_device(monkeypatch, word, gpu, expected):
+    pretend(monkeypatch, gpu=gpu)
+    assert choose_device(word).type == expected

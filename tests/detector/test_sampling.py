@@ -1,0 +1,235 @@
+"""Crops hold what they say, and depend on seed and step alone.
+
+The volume holds each voxel's own flat index, so a crop tells where it was cut.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cryo_pick.augment import GridSymmetry
+from cryo_pick.settings import AugmentSettings
+from detector.heatmap import heatmap_to_voxel_index
+from detector.sampling import CropSampler, TrainingRun, padded_crop
+from detector.targets import gaussian_target
+
+NONE = AugmentSettings(flip=False, rot90=False, scale=0, shift=0, noise=0)
+MOVES = AugmentSettings(scale=0, shift=0, noise=0)
+SHAPE = (20, 30, 40)
+SIGMAS = np.array([[1.5, 2.0, 2.5], [2.0, 2.0, 2.0], [1.0, 1.0, 1.0]])
+
+
+def indexed(shape=SHAPE):
+    """A volume of its own flat indices, from 1 on: 0 is padding."""
+    return (np.arange(np.prod(shape)) + 1).reshape(shape).astype(np.float32)
+
+
+def scene(n=30, shape=SHAPE, seed=0, classes=(0, 1, 1, 1, 1)):
+    rng = np.random.default_rng(seed)
+    centres = rng.uniform(0, np.array(shape) - 1, (n, 3))
+    return TrainingRun(indexed(shape), centres, rng.choice(classes, n), SIGMAS)
+
+
+def sampler(runs, crop=(8, 16, 16), stride=1, centred=0.75, augment=NONE, seed=0):
+    return CropSampler(runs, 3, crop, stride, centred, augment, seed)
+
+
+def start_of(image, shape=SHAPE):
+    """Where an unvaried crop was cut, from any voxel of it that is no padding."""
+    inside = np.argwhere(image > 0)[0]
+    return np.array(np.unravel_index(int(image[tuple(inside)]) - 1, shape)) - inside
+
+
+def whole_target(run, stride):
+    cells = tuple(n // stride for n in run.volume.shape)
+    centres = (run.centres - (stride - 1) / 2) / stride
+    return gaussian_target(cells, centres, run.classes, run.sigmas / stride, 3)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_target_of_a_crop_is_the_crop_of_the_whole_target(stride):
+    run = scene()
+    whole, compared = whole_target(run, stride), 0
+    draws = sampler([run], stride=stride)
+    for step in range(40):
+        batch = draws.batch(step, 2)
+        for image, target in zip(batch["image"][:, 0], batch["target"], strict=True):
+            start = start_of(image)
+            if (start % stride).any():
+                continue  # cells of the crop are not those of the whole
+            expected = [padded_crop(c, start // stride, target.shape[1:]) for c in whole]
+            inside = [
+                padded_crop(np.ones_like(c), start // stride, target.shape[1:]) for c in whole
+            ]
+            # Gaussians are cut off at 4 sigma; beyond the border they go on in the crop only.
+            np.testing.assert_allclose(target * inside, expected, atol=1e-6)
+            compared += 1
+    assert compared >= 8
+
+
+def test_an_image_is_a_crop_of_its_volume_with_zeros_beyond():
+    run = scene()
+    for image in sampler([run]).batch(0, 60)["image"][:, 0]:
+        start = start_of(image)
+        index = np.stack(np.meshgrid(*map(np.arange, image.shape), indexing="ij"), -1) + start
+        inside = ((index >= 0) & (index < SHAPE)).all(-1)
+        assert (image[~inside] == 0).all()
+        np.testing.assert_array_equal(image[inside], run.volume[tuple(index[inside].T)])
+        over = np.maximum(-start, start + image.shape - np.array(SHAPE))
+        assert (over <= np.array(image.shape) // 8).all()
+
+
+def test_crops_reach_every_corner_and_over_the_border():
+    run = scene()
+    starts = np.array(
+        [start_of(i) for i in sampler([run], centred=0.0).batch(0, 1500)["image"][:, 0]]
+    )
+    limit = np.array(SHAPE) - (8, 16, 16)
+    assert (starts.min(0) == 0).all()
+    assert (starts.max(0) == limit).all()
+    around = np.array(
+        [start_of(i) for i in sampler([run], centred=1.0).batch(0, 300)["image"][:, 0]]
+    )
+    assert (around.min(0) < 0).any()
+    assert (around.max(0) > limit).any()
+
+
+def test_a_centred_crop_holds_its_particle_away_from_the_faces():
+    inner = np.random.default_rng(0).uniform([8, 12, 12], [12, 18, 28], (10, 3))
+    run = TrainingRun(indexed(), inner, np.zeros(10, np.int64), SIGMAS)
+    crop = np.array((8, 16, 16))
+    for image in sampler([run], centred=1.0).batch(0, 100)["image"][:, 0]:
+        place = (inner - start_of(image)) / crop
+        assert ((place > 0.05) & (place < 0.95)).all(1).any()
+
+
+def test_classes_are_drawn_evenly_however_rare():
+    """One particle of class 0 among forty of class 1, far apart; class 2 has none."""
+    shape = (8, 16, 2000)
+    centres = np.array([[4, 8, 20 + 45 * i] for i in range(41)], float)
+    run = TrainingRun(indexed(shape), centres, np.array([0] + [1] * 40), SIGMAS)
+    target = sampler([run], centred=1.0).batch(0, 400)["target"]
+    share = [(target[:, c].max((1, 2, 3)) > 0.3).mean() for c in range(3)]
+    assert share[0] == pytest.approx(0.5, abs=0.1)
+    assert share[1] == pytest.approx(0.5, abs=0.1)
+    assert share[2] == 0
+
+
+def test_runs_are_drawn_by_their_size_where_no_particle_is_wanted():
+    small, large = scene(0, (8, 16, 16)), scene(0, (24, 16, 16))
+    small = replace(small, volume=np.full((8, 16, 16), -1, np.float32))
+    images = sampler([small, large]).batch(0, 400)["image"]
+    assert (images.min((1, 2, 3, 4)) < 0).mean() == pytest.approx(0.25, abs=0.08)
+
+
+def test_a_batch_is_a_function_of_seed_step_and_rank():
+    run = scene()
+    first, again = (
+        sampler([run], augment=AugmentSettings()),
+        sampler([run], augment=AugmentSettings()),
+    )
+    first.batch(0, 2)
+    a, b = first.batch(7, 2), again.batch(7, 2)
+    assert all(np.array_equal(a[name], b[name]) for name in ("image", "target"))
+    others = [
+        again.batch(8, 2),
+        again.batch(7, 2, rank=1),
+        sampler([run], augment=AugmentSettings(), seed=1).batch(7, 2),
+    ]
+    assert not any(np.array_equal(a["image"], o["image"]) for o in others)
+    assert not np.array_equal(a["image"][0], a["image"][1])
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_target_and_image_move_together(stride):
+    """One bright voxel; the target's peak is at its cell, whatever the symmetry."""
+    rng = np.random.default_rng(1)
+    peaks = set()
+    for _ in range(10):
+        cell = rng.integers(2, 6, 3)
+        centre = heatmap_to_voxel_index(cell, stride)
+        volume = np.zeros((8 * stride,) * 3, np.float32)
+        block = tuple(slice(c * stride, (c + 1) * stride) for c in cell)
+        volume[block] = 1
+        run = TrainingRun(volume, centre[None], np.array([0]), SIGMAS)
+        batch = sampler([run], (8 * stride,) * 3, stride, 0.0, MOVES).batch(0, 16)
+        for image, target in zip(batch["image"][:, 0], batch["target"], strict=True):
+            assert target[0].max() == 1
+            peak = np.unravel_index(target[0].argmax(), target[0].shape)
+            bright = np.argwhere(image == 1).mean(0)
+            np.testing.assert_allclose(heatmap_to_voxel_index(peak, stride), bright)
+            peaks.add(tuple(int(p) for p in peak))
+    assert len(peaks) > 40
+
+
+def test_an_anisotropic_gaussian_turns_with_its_crop():
+    """Particle in the middle: the target is the turned and mirrored target."""
+    volume = indexed((16, 16, 16))
+    run = TrainingRun(volume, np.array([[6.0, 7.0, 9.0]]), np.array([0]), SIGMAS)
+    batch = sampler([run], (16, 16, 16), 1, 0.0, MOVES).batch(0, 30)
+    plain = gaussian_target((16, 16, 16), run.centres, run.classes, SIGMAS, 3)
+    seen = set()
+    for image, target in zip(batch["image"][:, 0], batch["target"], strict=True):
+        fits = [s for s in ALL if np.array_equal(s.volume(volume), image)]
+        assert len(fits) >= 1
+        np.testing.assert_allclose(target, fits[0].volume(plain), atol=1e-6)
+        seen.add(fits[0])
+    assert any(s.turns % 2 for s in seen)
+
+
+ALL = [
+    GridSymmetry((bool(m & 4), bool(m & 2), bool(m & 1)), turns)
+    for m in range(8)
+    for turns in range(4)
+]
+
+
+@pytest.mark.parametrize("shape", [(4, 40, 40), (30, 10, 12), (3, 3, 3)])
+def test_a_volume_smaller_than_a_crop_lies_inside_it(shape):
+    run = scene(5, shape)
+    for centred in (0.0, 1.0):
+        images = sampler([run], (16, 16, 16), centred=centred).batch(0, 30)["image"][:, 0]
+        for image in images:
+            start = start_of(image, shape)
+            kept = np.minimum(np.array(shape), 16)
+            present = (
+                (image > 0).any((1, 2)).sum(),
+                (image > 0).any((0, 2)).sum(),
+                (image > 0).any((0, 1)).sum(),
+            )
+            least = np.array(kept) - 16 // 8
+            assert (np.array(present) >= least).all(), start
+
+
+def test_an_oblong_crop_is_turned_by_halves():
+    batch = sampler([scene()], (8, 16, 24), 2, augment=AugmentSettings()).batch(0, 20)
+    assert batch["image"].shape == (20, 1, 8, 16, 24)
+    assert batch["target"].shape == (20, 3, 4, 8, 12)
+
+
+def test_runs_without_particles_are_background():
+    run = scene(0)
+    batch = sampler([run], centred=1.0).batch(0, 3)
+    assert not batch["target"].any()
+
+
+def test_what_cannot_be_sampled_is_refused():
+    with pytest.raises(ValueError, match="at least one run"):
+        sampler([])
+    with pytest.raises(ValueError, match="multiples of 2 voxels"):
+        sampler([scene()], (8, 15, 16), 2)
+
+
+@settings(max_examples=60)
+@given(st.tuples(*[st.integers(-12, 12)] * 3), st.tuples(*[st.integers(1, 9)] * 3))
+def test_padded_crop_against_padding_the_whole(start, size):
+    volume = indexed((5, 6, 7))
+    padded = np.pad(volume, 12)
+    box = tuple(slice(s + 12, s + 12 + n) for s, n in zip(start, size, strict=True))
+    expected = np.zeros(size, np.float32)
+    part = padded[box]
+    expected[tuple(map(slice, part.shape))] = part
+    np.testing.assert_array_equal(padded_crop(volume, start, size), expected)

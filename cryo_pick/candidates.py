@@ -47,7 +47,7 @@ class Candidates:
             raise ValueError(f"Expected `stage1` to be ({n}, k), but got shape {stage1.shape}.")
         if (self.stage2 is None) != (self.refined is None):
             raise ValueError("Expected `stage2` and `refined` both or neither, but got only one.")
-        arrays = {"positions": positions, "stage1": stage1}
+        arrays: dict[str, NDArray[np.floating]] = {"positions": positions, "stage1": stage1}
         if self.stage2 is not None and self.refined is not None:
             stage2 = np.asarray(self.stage2, np.float32)
             refined = np.asarray(self.refined, np.float64).reshape(-1, 3)

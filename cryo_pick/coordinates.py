@@ -47,7 +47,8 @@ def index_to_angstrom(
     -------
     (..., 3) float64 array, Å, zyx
     """
-    return np.asarray(origin) + np.asarray(index, np.float64) * np.asarray(voxel_spacing)
+    scaled = np.asarray(index, np.float64) * np.asarray(voxel_spacing, np.float64)
+    return np.asarray(np.asarray(origin, np.float64) + scaled, np.float64)
 
 
 def angstrom_to_index(
@@ -64,7 +65,8 @@ def angstrom_to_index(
     -------
     (..., 3) float64 array, voxels, zyx
     """
-    return (np.asarray(positions, np.float64) - np.asarray(origin)) / np.asarray(voxel_spacing)
+    shifted = np.asarray(positions, np.float64) - np.asarray(origin, np.float64)
+    return np.asarray(shifted / np.asarray(voxel_spacing, np.float64), np.float64)
 
 
 def flip_axes(points: ArrayLike) -> NDArray[np.float64]:

@@ -91,7 +91,7 @@ class InferSettings:
     memory: str = "2GB"
     """What the tiles may use."""
     views: int | None = None
-    """Test-time views, 1, 2, 4 or 8 flips; None: as the bundle was fitted with, and 1 in training."""
+    """Test-time views, 1, 2, 4 or 8 flips; None: as the bundle was fitted with, in training 1."""
     engine: str = "auto"
     """auto, torch or openvino; auto takes the fastest this machine has."""
     precision: str = "auto"

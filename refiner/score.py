@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from cryo_pick.candidates import Candidates
 from cryo_pick.coordinates import Vector, angstrom_to_index, index_to_angstrom
@@ -17,7 +17,7 @@ from refiner.patches import cut_patches, patch_starts
 
 # One view: as it is. Two: and turned about z by half a turn. Four: and about y and x. Eight: all
 # mirrors. Each keeps the missing wedge where it is.
-_VIEWS = {
+_VIEWS: dict[int, list[tuple[bool, ...]]] = {
     1: [(False, False, False)],
     2: [(False, False, False), (False, True, True)],
     4: [(False, False, False), (False, True, True), (True, False, True), (True, True, False)],
@@ -108,13 +108,15 @@ def _average(
     for mirror in _VIEWS[views]:
         axes = [a - 3 for a in range(3) if mirror[a]]
         sign = torch.tensor([-1.0 if m else 1.0 for m in mirror], device=device)
-        x, h = (
-            torch.flip(t, axes).contiguous(memory_format=torch.channels_last_3d)
-            for t in (patch, heatmap)
-        )
+        x, h = _mirrored(patch, axes), _mirrored(heatmap, axes)
         for member in members:
             logits, offset = member(x, h, stage1)
             total_p += torch.softmax(logits.float(), 1)
             total_o += offset.float() * sign * OFFSET_UNIT
     count = len(members) * views
     return (total_p / count).cpu().numpy(), (total_o / count).cpu().numpy().astype(np.float64)
+
+
+def _mirrored(x: Tensor, axes: list[int]) -> Tensor:
+    """A batch mirrored along some axes, channels last."""
+    return torch.flip(x, axes).contiguous(memory_format=torch.channels_last_3d)

@@ -7,12 +7,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from cryo_pick.config import Config, compose, to_yaml
+from cryo_pick.config import Config, to_yaml
 from cryo_pick.formats.copick import open_project
 from cryo_pick.formats.inputs import find_inputs
+from cryo_pick.formats.picks_file import read_picks
 from cryo_pick.logs import duration, progress
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.picks import Picks
@@ -33,17 +35,14 @@ TRAIN_RUNS, TEST_RUNS = 4, 2
 _TEST_SEED = 500
 
 
-def run_demo(out: Path, seed: int, config: Config | None) -> None:
+def run_demo(out: Path, seed: int, config: Config) -> None:
     """Simulate, train, predict runs that took no part, evaluate, and print the table."""
     started = time.monotonic()
-    settings = config or compose(["experiment=demo"])
     training, test = out / "project", out / "unseen"
     _simulate(training, TRAIN_RUNS, seed)
     _simulate(test, TEST_RUNS, seed + _TEST_SEED)
     bundle = out / "bundle"
-    settings = replace(
-        settings, data=replace(settings.data, project=str(training)), out=str(bundle)
-    )
+    settings = replace(config, data=replace(config.data, project=str(training)), out=str(bundle))
     with RunFolder(bundle, to_yaml(settings)) as folder:
         folder.write_summary(train_bundle(settings, bundle))
     types, truth = _truth(test)
@@ -64,7 +63,7 @@ def run_demo(out: Path, seed: int, config: Config | None) -> None:
                     copick=False,
                 )
             )
-        picks, _ = _read(folder_out, types)
+        picks, _ = read_picks(folder_out, types)
         scores[name] = evaluate(picks, truth, types)
     _picture(out, test, types, truth)
     _print_scores(scores, types)
@@ -87,23 +86,14 @@ def _truth(folder: Path) -> tuple[ParticleTypes, dict[str, Picks]]:
     return project.types, {run: project.read_picks(run) for run in project.runs}
 
 
-def _read(folder: Path, types: ParticleTypes) -> tuple[dict[str, Picks], ParticleTypes]:
-    from cryo_pick.formats.picks_file import read_picks
-
-    return read_picks(folder, types)
-
-
 def _picture(out: Path, test: Path, types: ParticleTypes, truth: dict[str, Picks]) -> None:
-    """A slice of an unseen run with the two-stage picks and the truth."""
-    picks, _ = _read(out / "two-stages", types)
+    """A slice of an unseen run with the two-stage picks, and what they missed."""
+    picks, _ = read_picks(out / "two-stages", types)
     source = find_inputs([test], DataSettings())[0]
-    write_slice_figure(
-        out / "picks.png",
-        source.open(),
-        picks.get(source.run, Picks.empty()),
-        truth[source.run],
-        types,
-    )
+    every = np.zeros(len(types))  # the picks are cut already
+    found = picks.get(source.run, Picks.empty())
+    path = out / "picks.png"
+    write_slice_figure(path, source.open(), found, every, types, truth[source.run])
 
 
 def _print_scores(scores: dict[str, Evaluation], types: ParticleTypes) -> None:

@@ -202,8 +202,8 @@ def model_card(bundle: Bundle) -> str:
         )
     lines += [
         "",
-        "Thresholds hold for tomograms like the training data: the same voxel spacing, contrast and",
-        "kind of reconstruction. `cryo-pick predict` compares and says what differs.",
+        "Thresholds hold for tomograms like the training data: the same voxel spacing, contrast",
+        "and kind of reconstruction. `cryo-pick predict` compares and says what differs.",
         "",
     ]
     return "\n".join(lines)

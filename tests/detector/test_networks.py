@@ -1,4 +1,4 @@
-"""Every network of the package, found by name: shapes, gradients, and that it depends on its input."""
+"""Every network of the package, found by name: shapes, gradients, layouts."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from detector.networks.shuffle_unet import fold_blocks, unfold_blocks
 
 PACKAGE = "detector.networks"
 NETWORKS = part_names(PACKAGE)
-SIZES = [(16, 16, 16), (16, 32, 48)]
+SIZES = [(32, 32, 32), (32, 64, 32)]
 
 
 @pytest.fixture(scope="module", params=NETWORKS)

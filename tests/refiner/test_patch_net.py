@@ -1,0 +1,88 @@
+"""Every patch network of the package, found by name."""
+
+import pytest
+import torch
+
+from cryo_pick.errors import ConfigError
+from cryo_pick.parts import build_part, part_names
+from refiner.networks.patch_net import centre_weight
+
+PACKAGE = "refiner.networks"
+K = 3
+
+
+@pytest.fixture(scope="module", params=part_names(PACKAGE))
+def network(request):
+    torch.manual_seed(0)
+    return build_part(PACKAGE, request.param, {}, "refiner", n_classes=K)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def inputs(patch, batch=2):
+    torch.manual_seed(1)
+    cells = patch // 2
+    return (
+        torch.randn(batch, 1, patch, patch, patch),
+        torch.rand(batch, K, cells, cells, cells),
+        torch.rand(batch, K),
+    )
+
+
+@pytest.mark.parametrize("patch", [16, 24, 40])
+def test_shapes(network, patch):
+    with torch.no_grad():
+        logits, offsets = network.eval()(*inputs(patch))
+    assert logits.shape == (2, K + 1)
+    assert offsets.shape == (2, 3)
+    assert torch.isfinite(logits).all()
+    assert torch.isfinite(offsets).all()
+
+
+def test_every_parameter_learns_from_both_answers(network):
+    network.train()
+    network.zero_grad()
+    logits, offsets = network(*inputs(16))
+    (logits.square().mean() + offsets.square().mean()).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_patch_heatmap_and_scores_all_matter(network):
+    network.eval()
+    given = inputs(16)
+    with torch.no_grad():
+        plain = network(*given)[0]
+        for i in range(3):
+            changed = [torch.zeros_like(t) if j == i else t for j, t in enumerate(given)]
+            assert not torch.allclose(network(*changed)[0], plain)
+
+
+def test_scores_at_the_ends_are_finite(network):
+    patch, heatmap, _ = inputs(16)
+    with torch.no_grad():
+        for end in (0.0, 1.0):
+            assert torch.isfinite(network.eval()(patch, heatmap, torch.full((2, K), end))[0]).all()
+
+
+@pytest.mark.parametrize("size", [1, 4, 5])
+def test_centre_weight_is_symmetric_with_sum_one_and_most_in_the_middle(size):
+    weight = centre_weight(size, torch.device("cpu"), torch.float32)
+    assert weight.sum().item() == pytest.approx(1, abs=1e-6)
+    for axis in range(3):
+        torch.testing.assert_close(weight.flip(axis), weight)
+        torch.testing.assert_close(weight.transpose(0, axis), weight)
+    assert weight[size // 2, size // 2, size // 2] == weight.max()
+    assert size == 1 or weight[0, 0, 0] < weight.max() / 2
+
+
+def test_settings_of_different_lengths_are_refused():
+    with pytest.raises(ConfigError, match=r"`channels` and `blocks` of one length"):
+        build_part(PACKAGE, "patch_net", {"channels": [8]}, "refiner", n_classes=K)

@@ -1,4 +1,4 @@
-"""Which detector learns most in the same time: variants trained on one project, judged on another.
+r"""Which detector learns most in the same time: variants trained on one project, judged on another.
 
     python benchmarks/compare_detectors.py TRAIN JUDGE --minutes 5 \\
         "model=unet_half" "model=shuffle_unet" "model=shuffle_unet train.crop=[48,48,48]"
@@ -93,11 +93,11 @@ def main() -> None:
         many = np.mean([len(c) for c in found.values()])
         n_params = sum(p.numel() for p in module.parameters()) / 1e6
         print(
-            f"| {variant} | {n_params:.2f} M | {flops_per_voxel(module):.0f} | {result.steps} | {score:.3f} | "
-            f"{per_class} | {recall:.3f} | {many:.0f} |",
+            f"| {variant} | {n_params:.2f} M | {flops_per_voxel(module):.0f} | {result.steps} "
+            f"| {score:.3f} | {per_class} | {recall:.3f} | {many:.0f} |",
             flush=True,
         )
-    print(f"\nper class: {', '.join(names or ())}; recall is weighted, with the class repaired")
+    print(f"\nper class: {', '.join(names or ())}; recall: weighted, class repaired")
 
 
 def flops_per_voxel(module: object) -> float:

@@ -1,4 +1,4 @@
-"""Which refiner earns most: variants trained on one folder's out-of-fold candidates, judged on others.
+r"""Which refiner earns most: variants trained on one folder's out-of-fold candidates.
 
     python benchmarks/compare_refiners.py BUNDLE JUDGE --minutes 4 \\
         "" "refiner.mixup=0.4" "refiner.params.channels=[48,96]"
@@ -63,7 +63,8 @@ def main() -> None:
     judge = load_dataset(compose([f"data={args.judge}"]))
     seen = judge_candidates(judge, base, folder, numbers)
     print(
-        "| variant | steps | seconds to score a run | nested: one | two | judge: one | two | judge, best: one | two |"
+        "| variant | steps | s to score a run | nested: one | two | judge: one | two "
+        "| judge, best: one | two |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for variant in args.variants:
@@ -114,7 +115,8 @@ def judge_candidates(
 
 
 def report(
-    variant: str, steps: int, seconds: float, oof: dict[str, Candidates], judged: dict[str, Candidates],
+    variant: str, steps: int, seconds: float,
+    oof: dict[str, Candidates], judged: dict[str, Candidates],
     data: Dataset, folds: dict[str, int], judge: Dataset, config: Config,
 ) -> None:  # fmt: skip
     """One row, and the classes below it."""
@@ -140,7 +142,8 @@ def report(
     for i, kind in enumerate(judge.types):
         values = [e.per_class[kind.name].fbeta() for e in at_fit]
         lines.append(
-            f"{kind.name} {values[0]:.2f} to {values[1]:.2f} (best {best[0][i]:.2f} to {best[1][i]:.2f})"
+            f"{kind.name} {values[0]:.2f} to {values[1]:.2f} "
+            f"(best {best[0][i]:.2f} to {best[1][i]:.2f})"
         )
     print(f"| {variant or 'default'} | {steps} | {seconds:.1f} | " + " | ".join(cells) + " |")
     print("    " + "; ".join(lines), flush=True)
@@ -161,7 +164,8 @@ def bayes(scored: list[dict[str, Picks]], fits: list, judge: Dataset) -> None:
         cuts = np.array([t.f / 17 for t in f.thresholds])
         e = evaluate({r: cut(p, cuts) for r, p in s.items()}, judge.truth, judge.types)
         print(
-            f"    {name}: F/17 thresholds {e.score:.3f}; fitted {np.round(f.cut, 3)} against {np.round(cuts, 3)}"
+            f"    {name}: F/17 thresholds {e.score:.3f}; fitted {np.round(f.cut, 3)} "
+            f"against {np.round(cuts, 3)}"
         )
 
 

@@ -103,7 +103,8 @@ def main() -> None:
         )  # fmt: skip
         score = evaluated(work / "full.csv", full)
         print(
-            f"\nOne run of 184x630x630, two stages: {done.seconds:.0f} s with start-up, peak memory "
+            f"\nOne run of 184x630x630, two stages: {done.seconds:.0f} s with start-up, peak "
+            f"memory "
             f"{done.gigabytes:.2f} GiB. Weighted F4 over its project: {score['score']:.3f}"
         )
 
@@ -113,7 +114,8 @@ def print_tables(
 ) -> None:
     """Markdown of the scores and of the costs."""
     print(
-        f"\n`cryo-pick train`: {trained.seconds / 60:.1f} min, peak memory {trained.gigabytes:.2f} GiB\n"
+        f"\n`cryo-pick train`: {trained.seconds / 60:.1f} min, peak memory "
+        f"{trained.gigabytes:.2f} GiB\n"
     )
     print("| stages | weighted F4 | predict, s | peak memory, GiB |")
     print("|---|---|---|---|")
@@ -121,7 +123,7 @@ def print_tables(
         print(f"| {stage} | {score:.3f} | {done.seconds:.0f} | {done.gigabytes:.2f} |")
     names = list(per_class["one"])  # type: ignore[call-overload]
     print(
-        "\n| class | F4 one stage | F4 two stages | precision one | precision two | recall one | recall two |"
+        "\n| class | F4, one stage | two | precision, one stage | two | recall, one stage | two |"
     )
     print("|---|---|---|---|---|---|---|")
     for name in names:

@@ -36,7 +36,7 @@ def parse_flags(cpuinfo: str) -> frozenset[str]:
 def cpu_has_bf16() -> bool:
     """Whether the CPU multiplies bf16 in hardware.
 
-    Without it, bf16 convolutions are emulated: 170 times slower than fp32 on an AVX2 machine
+    Without it, bf16 convolutions are emulated, many times slower than fp32
     (benchmarks/precision.py), so this decides and not what torch accepts.
     """
     return bool(cpu_flags() & {"amx_bf16", "avx512_bf16", "bf16"})

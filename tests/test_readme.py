@@ -21,7 +21,8 @@ def _commands() -> list[str]:
     """Lines in code blocks that start with one of our programs."""
     lines = []
     for file in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        for block in re.findall(r"```[a-z]*\n(.*?)```", file.read_text(encoding="utf-8"), re.DOTALL):
+        shown = file.read_text(encoding="utf-8")
+        for block in re.findall(r"```[a-z]*\n(.*?)```", shown, re.DOTALL):
             text = block.replace("\\\n", " ")
             lines += [x.split("  #")[0] for x in text.splitlines() if x.split(" ")[0] in PROGRAMS]
     return sorted(set(lines))

@@ -123,7 +123,8 @@ class CopickProject:
         if not kept:
             roots = " and ".join(map(str, self.layout.roots))
             raise InputError(
-                f"{self.config}: no run with the tomogram asked for; looked in ExperimentRuns of "
+                f"{self.config}: no run with the tomogram asked for ({_asked(settings)}); "
+                f"looked in ExperimentRuns of "
                 f"{roots}, found {self.layout.inventory(runs) or 'no tomogram'}"
             )
         return kept
@@ -277,3 +278,9 @@ def _owner(name: PicksName, place: Location) -> tuple[PicksName, Any]:
 
 def _is_wanted(name: PicksName, user_id: str | None, session_id: str | None) -> bool:
     return user_id in (None, name.user_id) and session_id in (None, name.session_id)
+
+
+def _asked(settings: DataSettings) -> str:
+    """The tomogram that settings choose, in words."""
+    spacing = "any" if settings.voxel_spacing is None else f"{settings.voxel_spacing:g} Å"
+    return f"voxel spacing {spacing}, type {settings.tomo_type or 'any'}"

@@ -176,15 +176,14 @@ def pick_tomogram(tomogram: Tomogram, picker: Picker) -> tuple[Candidates, list[
             raise InputError(
                 f"run {tomogram.run!r}: {error}; bin it first, or use another bundle"
             ) from error
-    volume = NormalizedVolume(tomogram.volume, statistics)
-    normalised = replace(tomogram, volume=volume)
+    normalised = replace(tomogram, volume=NormalizedVolume(tomogram.volume, statistics))
     heatmap, found = find_candidates(
         normalised, picker.engines, bundle.types, picker.infer, picker.candidates
     )
     if picker.refiners:
         found = score_candidates(
             found,
-            volume[:],
+            normalised.volume,
             heatmap.values,
             heatmap.stride,
             tomogram.voxel_spacing,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryo_pick.config import Config
-from cryo_pick.errors import CryoPickError
+from cryo_pick.errors import ConfigError, CryoPickError
 from cryo_pick.fit import FitResult
 from cryo_pick.folds import assign_folds
 from cryo_pick.formats.candidates_npz import read_candidates, write_candidates
@@ -105,6 +105,7 @@ def train_detector_fold(
     save_network(
         weights, module, replace(spec, extra={"identity": identity, "steps": result.steps})
     )
+    (work / "checkpoint.pt").unlink(missing_ok=True)  # the weights say it all now
 
 
 def predict_fold(
@@ -193,6 +194,7 @@ def train_refiner_fold(
     save_network(
         weights, module, replace(spec, extra={"identity": identity, "steps": result.steps})
     )
+    (work / "checkpoint.pt").unlink(missing_ok=True)  # the weights say it all now
 
 
 def score_fold(runs: Sequence[DataRun], weights: Path, config: Config, folder: TrainFolder) -> None:
@@ -313,7 +315,7 @@ def _is_done(weights: Path, package: str, identity: str) -> bool:
     if spec.extra.get("identity") == identity:
         logger.info("%s is there; skipped", weights)
         return True
-    raise CryoPickError(
+    raise ConfigError(
         f"{weights}.safetensors is of a training with other settings or data; "
         "choose another --out or delete it"
     )

@@ -42,8 +42,11 @@ def project(_simulated: Path) -> Path:
 
 @pytest.fixture
 def own_project(_simulated: Path, tmp_path: Path) -> Path:
-    """A copy that a test may break."""
-    return Path(shutil.copytree(_simulated, tmp_path / "project"))
+    """A copy that a test may break; its config names its own roots."""
+    copy = Path(shutil.copytree(_simulated, tmp_path / "project"))
+    config = copy / "copick_config.json"
+    config.write_text(config.read_text().replace(str(_simulated), str(copy)))
+    return copy
 
 
 @pytest.fixture(scope="session")

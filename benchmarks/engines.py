@@ -1,15 +1,16 @@
 """Engines on one tile: seconds, voxels per second, memory, and difference to torch in fp32.
 
-    python benchmarks/engines.py [--tile D H W] [--repeats N]
+    python benchmarks/engines.py [--network NAME] [--tile D H W] [--repeats N]
 
-prints a table for the default network and for a stride-2 stem with MONAI's UNet: what `engine=auto`
-rests on. Each line runs in a process of its own, so that its peak memory is its own. bf16 is left
-out where the CPU would emulate it.
+prints the table that `engine=auto` rests on, by default for the 2nd place's MONAI UNet behind a
+convolution of stride 2. Each line runs in a process of its own, so that its peak memory is its own.
+bf16 is left out where the CPU would emulate it.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import platform
 import resource
@@ -26,7 +27,6 @@ from torch import nn
 from cryo_pick.hardware import Precision, cpu_has_bf16
 from detector.engine import Engine
 from detector.engine_torch import TorchEngine
-from detector.networks import unet_half
 
 N_CLASSES = 6
 
@@ -45,25 +45,26 @@ class PlainTorch:
             return self.module(torch.from_numpy(batch)).numpy()
 
 
-def engine_of(kind: str) -> Engine | PlainTorch:
+def engine_of(kind: str, network: str) -> Engine | PlainTorch:
     """The engine that a line of the table is about."""
     torch.manual_seed(0)
-    module = unet_half.build(N_CLASSES)
+    part = importlib.import_module(f"detector.networks.{network}")
+    module = part.build(N_CLASSES)
     backend, precision = kind.split("-")
     number: Precision = "bf16" if precision == "bf16" else "fp32"
     if backend == "openvino":
         from detector.engine_openvino import OpenVinoEngine
 
-        return OpenVinoEngine(module, 2, number)
+        return OpenVinoEngine(module, part.OUTPUT_STRIDE, number)
     if precision == "contiguous":
         return PlainTorch(module)
     device = torch.device("cuda" if backend == "cuda" else "cpu")
-    return TorchEngine(module, 2, number, device)
+    return TorchEngine(module, part.OUTPUT_STRIDE, number, device)
 
 
-def measure(kind: str, shape: list[int], repeats: int, reference: Path) -> None:
+def measure(kind: str, network: str, shape: list[int], repeats: int, reference: Path) -> None:
     """Print one line of the table; the first one's scores are what the others are compared with."""
-    engine = engine_of(kind)
+    engine = engine_of(kind, network)
     tile = np.random.default_rng(0).standard_normal((1, 1, *shape), np.float32)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
@@ -89,26 +90,40 @@ def measure(kind: str, shape: list[int], repeats: int, reference: Path) -> None:
 def main() -> None:
     """Print the table, one process per line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--network", default="unet_half", help="a module of detector/networks")
     parser.add_argument("--tile", nargs=3, type=int, default=[96, 160, 160])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--reference", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
-        measure(arguments.only, arguments.tile, arguments.repeats, arguments.reference)
+        measure(
+            arguments.only,
+            arguments.network,
+            arguments.tile,
+            arguments.repeats,
+            arguments.reference,
+        )
         return
     kinds = ["torch-contiguous", "torch-fp32", "openvino-fp32"]
     kinds += ["torch-bf16", "openvino-bf16"] if cpu_has_bf16() else []
     kinds += ["cuda-fp32", "cuda-bf16"] if torch.cuda.is_available() else []
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, ", end="")
-    print(f"unet_half, one tile of {'x'.join(map(str, arguments.tile))} voxels\n")
+    print(f"{arguments.network}, one tile of {'x'.join(map(str, arguments.tile))} voxels\n")
     print("| engine | first call, s | best, s | Mvoxel/s | peak bytes/voxel | rms difference |")
     print("|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         reference = Path(folder) / "reference.npy"
         for kind in kinds:
             words = [sys.executable, __file__, "--only", kind, "--reference", str(reference)]
-            words += ["--tile", *map(str, arguments.tile), "--repeats", str(arguments.repeats)]
+            words += [
+                "--network",
+                arguments.network,
+                "--tile",
+                *map(str, arguments.tile),
+                "--repeats",
+            ]
+            words.append(str(arguments.repeats))
             subprocess.run(words, check=True)
 
 

@@ -120,9 +120,9 @@ def _resolve(
 
 def _choose(group: str, value: str, options: Sequence[str]) -> str:
     """``group=option``, or the path setting of the group if the value is a path."""
-    if value in options or (group == "experiment" and value == "null"):
-        return f"{group}={value}"
     path = value[1:-1] if value[:1] in QUOTES else value
+    if path in options or (group == "experiment" and path == "null"):
+        return f"{group}={path}"
     hint = closest_hint(value, options)
     if group not in PATH_OF_GROUP:
         raise ValueError(f"no option {value!r} of {group}; {hint}")

@@ -129,21 +129,28 @@ def refine_peaks(volume: NDArray[np.float32], index: NDArray[np.int64]) -> NDArr
     -------
     (n, 3) float64 array, zyx
     """
+    return _refine(volume, np.asarray(index, np.int64))
+
+
+@numba.njit(nogil=True, cache=True)
+def _refine(volume, index):
+    """Loop of :func:`refine_peaks`."""
     refined = index.astype(np.float64)
-    peak = volume[tuple(index.T)].astype(np.float64)
-    for axis, length in enumerate(volume.shape):
-        inside = (index[:, axis] > 0) & (index[:, axis] < length - 1)
-        here, top = index[inside], peak[inside]
-        step = np.eye(3, dtype=np.int64)[axis]
-        low = volume[tuple((here - step).T)].astype(np.float64)
-        high = volume[tuple((here + step).T)].astype(np.float64)
-        gaussian = (top > 0) & (np.minimum(low, high) >= _LEAST_SHARE * top)
-        triple = np.stack([low, top, high])
-        triple[:, gaussian] = np.log(triple[:, gaussian])
-        low, top, high = triple
-        bend = 2 * top - low - high
-        shift = np.divide(high - low, 2 * bend, out=np.zeros_like(bend), where=bend > 0)
-        refined[inside, axis] += np.clip(shift, -0.5, 0.5)
+    for n in range(len(index)):
+        z, y, x = index[n]
+        top = np.float64(volume[z, y, x])
+        for axis in range(3):
+            if index[n, axis] == 0 or index[n, axis] == volume.shape[axis] - 1:
+                continue
+            dz, dy, dx = int(axis == 0), int(axis == 1), int(axis == 2)
+            low = np.float64(volume[z - dz, y - dy, x - dx])
+            high = np.float64(volume[z + dz, y + dy, x + dx])
+            middle = top
+            if top > 0 and min(low, high) >= _LEAST_SHARE * top:
+                low, middle, high = np.log(low), np.log(top), np.log(high)
+            bend = 2 * middle - low - high
+            if bend > 0:
+                refined[n, axis] += min(max((high - low) / (2 * bend), -0.5), 0.5)
     return refined
 
 

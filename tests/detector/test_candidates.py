@@ -14,7 +14,7 @@ from detector.targets import gaussian_target
 SPACING = (10.0, 10.0, 10.0)
 ORIGIN = (-5.0, 0.0, 12.5)
 TYPES = ParticleTypes(tuple(ParticleType(name, i + 1, 60.0) for i, name in enumerate("abc")))
-SETTINGS = CandidatesSettings()
+SETTINGS = CandidatesSettings(threshold=0.1, kernel=7)
 ASIDE = np.array([0.0, 0.0, 20.0])
 
 

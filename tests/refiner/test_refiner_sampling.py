@@ -103,9 +103,11 @@ def test_a_true_position_has_the_scores_that_its_candidate_would_have():
     )
     assert len(candidates) == len(run.truth)
     np.testing.assert_allclose(stage1_at(run, candidates.positions), candidates.stage1)
-    # A little beside it, as a jittered true position is.
-    beside = candidates.positions + np.array([4.0, -4.0, 4.0])
+    # A little beside it, as a jittered true position is: 11 Å lead into the next cell of 20 Å.
+    beside = candidates.positions + np.array([0.0, 0.0, 11.0])
     np.testing.assert_allclose(stage1_at(run, beside), candidates.stage1)
+    beyond = candidates.positions + np.array([0.0, 0.0, 16.0])
+    assert (stage1_at(run, beyond) == 0).all()
 
 
 def test_stage1_far_outside_is_that_of_the_border():

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from detector.candidates import heatmap_candidates
 
 from cryo_pick.candidates import Candidates
 from cryo_pick.errors import InputError
 from cryo_pick.files import atomic_path
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.tomogram import Tomogram
+from detector.candidates import heatmap_candidates
 from detector.engine import Engine
 from detector.heatmap import Heatmap
 from detector.infer import predict_heatmap

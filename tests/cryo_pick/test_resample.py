@@ -62,11 +62,12 @@ def test_the_same_spacing_changes_nothing():
 
 
 @pytest.mark.parametrize(
-    ("n", "spacing", "to"), [(10, 0.9, 0.1 * 9), (11, 10.0, 5.0), (8, 3.0, 1.0)]
+    ("n", "spacing", "steps"), [(5, 10.0, 3), (5, 10.0, 12), (5, 0.9, 7), (11, 10.0, 20)]
 )
-def test_the_last_voxel_is_kept_when_it_lies_on_the_new_grid(n, spacing, to):
+def test_the_last_voxel_is_kept_when_it_lies_on_the_new_grid(n, spacing, steps):
+    """In some of these a quotient that should be whole is rounded to just below."""
     source = filled((n, n, n), (spacing,) * 3, ramp)
-    assert resample(source, to).shape == (round((n - 1) * spacing / to) + 1,) * 3
+    assert resample(source, (n - 1) * spacing / steps).shape == (steps + 1,) * 3
 
 
 def test_no_voxel_lies_beyond_the_old_ones():

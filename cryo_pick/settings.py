@@ -58,7 +58,7 @@ class OptimizerSettings:
     steps: int = 4000
     """Optimiser steps."""
     minutes: float | None = None
-    """Cut `steps` to what fits in this time, measured on the first steps; None: as they are."""
+    """End after this time if `steps` are not done; the schedule follows whichever is further."""
     batch_size: int = 4
     """Samples of one step."""
     learning_rate: float = 3e-3

@@ -6,7 +6,8 @@ threshold. So a plateau narrower than the kernel has one peak, its first voxel.
 
 The search: with kernel 2 r + 1, cut the volume into aligned blocks of r + 1 voxels. Any two voxels
 of a block see each other, so a block holds at most one peak, its first maximum; and only where
-that reaches the threshold is the cube around it looked at. One pass over the values, no copy.
+that reaches the threshold is the cube around it looked at, first in maxima over the block's planes
+and rows, then in the planes beyond. One pass over the values, no copy.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from numpy.typing import ArrayLike, NDArray
 
 _LEAST_SHARE = 0.05
 """A Gaussian is fitted where both neighbours reach this share of the peak, a parabola elsewhere."""
+
+_BLOCKS_AT_ONCE = 16
+"""Blocks along y whose planes are kept in the processor's cache."""
 
 
 class Peaks(NamedTuple):
@@ -102,7 +106,8 @@ def _search(
         return np.empty(0, np.int64)
     blocks = [-(-n // (radius + 1)) for n in volume.shape]
     found = np.full(blocks, -1, np.int64)
-    cuts = np.linspace(0, blocks[0], min(workers, blocks[0]) + 1).astype(int).tolist()
+    n_shares = max(min(workers, blocks[1]), -(-blocks[1] // _BLOCKS_AT_ONCE))
+    cuts = np.linspace(0, blocks[1], n_shares + 1).astype(int).tolist()
     shares = [
         pool.submit(_search_blocks, volume, np.float32(threshold), radius, found, low, high)
         for low, high in itertools.pairwise(cuts)
@@ -156,23 +161,30 @@ def _refine(volume, index):
 
 @numba.njit(nogil=True, cache=True)
 def _search_blocks(volume, threshold, radius, found, low, high):
-    """Write the peak of each block in rows `low` to `high` to `found`; False if not finite."""
+    """Write the peak of each block in columns `low` to `high` of y to `found`; False if not finite.
+
+    Only as many y at a time as keep the planes in sight in the processor's cache.
+    """
     depth, height, width = volume.shape
     edge = radius + 1
-    columns = np.empty(width, np.float32)  # maximum over the block's z and y, for each x
+    base, end = max(low * edge - radius, 0), min(high * edge + radius, height)
+    here = np.empty((end - base, width), np.float32)  # maximum over a row of blocks' z
+    below = np.empty((end - base, width), np.float32)  # the same of the next row of blocks
+    columns = np.empty(width, np.float32)  # maximum over its z and a block's y
     check = np.zeros(width, np.float32)  # stays 0 as long as every value is finite
-    for bz in range(low, high):
+    _fill_layer(volume[:edge, base:end], below, check)
+    for bz in range(found.shape[0]):
+        here, below = below, here
         z0, z1 = bz * edge, min((bz + 1) * edge, depth)
-        for by in range(found.shape[1]):
+        if z1 < depth:  # before this row is searched, since that looks at the next one's planes
+            _fill_layer(volume[z1 : z1 + edge, base:end], below, check)
+        for by in range(low, high):
             y0, y1 = by * edge, min((by + 1) * edge, height)
-            columns[:] = volume[z0, y0]
-            for z in range(z0, z1):
-                for y in range(y0, y1):
-                    row = volume[z, y]
-                    for x in range(width):
-                        value = row[x]
-                        columns[x] = value if value > columns[x] else columns[x]
-                        check[x] += value - value
+            columns[:] = here[y0 - base]
+            for y in range(y0 + 1 - base, y1 - base):
+                top = here[y]
+                for x in range(width):
+                    columns[x] = top[x] if top[x] > columns[x] else columns[x]
             for bx in range(found.shape[2]):
                 x0, x1 = bx * edge, min((bx + 1) * edge, width)
                 best = columns[x0]
@@ -180,50 +192,90 @@ def _search_blocks(volume, threshold, radius, found, low, high):
                     best = max(best, columns[x])
                 if best >= threshold:
                     found[bz, by, bx] = _peak_of_block(
-                        volume, columns, best, radius, (z0, z1), (y0, y1), (x0, x1)
+                        volume, here, base, columns, best, radius, (z0, z1), (y0, y1), (x0, x1)
                     )
     return not check.any()
 
 
 @numba.njit(nogil=True, cache=True)
-def _peak_of_block(volume, columns, best, radius, zs, ys, xs):
-    """Flat index of a block's first maximum if it is a peak, else -1."""
-    _, height, width = volume.shape
-    first, last = xs[0], xs[1] - 1  # where along x the maximum occurs
-    while columns[first] != best:
-        first += 1
-    while columns[last] != best:
-        last -= 1
-    # All of the block's z and y are in sight of its maximum, so these columns are too.
-    for x in range(max(last - radius, 0), min(first + radius + 1, width)):
-        if columns[x] > best:
-            return -1
-    for z in range(zs[0], zs[1]):
-        for y in range(ys[0], ys[1]):
-            for x in range(first, last + 1):
-                if volume[z, y, x] == best:
-                    if _is_peak(volume, best, radius, z, y, x):
-                        return (z * height + y) * width + x
-                    return -1
-    return -1
+def _fill_layer(planes, layer, check):
+    """Maximum over the planes, and whether all is finite."""
+    for y in range(planes.shape[1]):
+        top = layer[y]
+        top[:] = planes[0, y]
+        for z in range(planes.shape[0]):
+            row = planes[z, y]
+            for x in range(planes.shape[2]):
+                value = row[x]
+                top[x] = value if value > top[x] else top[x]
+                check[x] += value - value
 
 
 @numba.njit(nogil=True, cache=True)
-def _is_peak(volume, best, radius, z, y, x):
-    """Whether no voxel around is greater, and no equal one comes before."""
+def _peak_of_block(volume, layer, base, columns, best, radius, zs, ys, xs):
+    """Flat index of a block's first maximum if it is a peak, else -1.
+
+    The block's maximum sees all of the block's z and y, so a greater value near it in `columns`,
+    or in `layer`, whose first row is y = `base`, turns it down without a look at the volume.
+    """
     depth, height, width = volume.shape
-    # The six neighbours turn down nearly everything that isn't a peak.
-    if (z > 0 and volume[z - 1, y, x] > best) or (z + 1 < depth and volume[z + 1, y, x] > best):
-        return False
-    if (y > 0 and volume[z, y - 1, x] > best) or (y + 1 < height and volume[z, y + 1, x] > best):
-        return False
-    if (x > 0 and volume[z, y, x - 1] > best) or (x + 1 < width and volume[z, y, x + 1] > best):
-        return False
-    for k in range(max(z - radius, 0), min(z + radius + 1, depth)):
-        for j in range(max(y - radius, 0), min(y + radius + 1, height)):
-            before = k < z or (k == z and j < y)
-            for i in range(max(x - radius, 0), min(x + radius + 1, width)):
-                value = volume[k, j, i]
-                if value > best or (value == best and (before or (k == z and j == y and i < x))):
-                    return False
-    return True
+    x_first, x_last = xs[0], xs[1] - 1  # where the maximum occurs
+    while columns[x_first] != best:
+        x_first += 1
+    while columns[x_last] != best:
+        x_last -= 1
+    for x in range(max(x_last - radius, 0), min(x_first + radius + 1, width)):
+        if columns[x] > best:
+            return -1
+    y_first, y_last = ys[1], ys[0]
+    for y in range(ys[0], ys[1]):
+        for x in range(x_first, x_last + 1):
+            if layer[y - base, x] == best:
+                y_first, y_last = min(y_first, y), y
+    z, y, x = zs[0], y_first, x_first
+    if x_first != x_last or y_first != y_last:
+        return _first_if_peak(volume, best, radius, zs, (y_first, y_last), (x_first, x_last))
+    y_low, y_high = max(y - radius, 0), min(y + radius + 1, height)
+    x_low, x_high = max(x - radius, 0), min(x + radius + 1, width)
+    for j in range(y_low, y_high):
+        for i in range(x_low, x_high):
+            if layer[j - base, i] >= best and not (j == y and i == x):
+                if layer[j - base, i] > best:
+                    return -1
+                return _first_if_peak(volume, best, radius, zs, (y, y), (x, x))
+    while volume[z, y, x] != best:
+        z += 1
+    # The block's own planes hold nothing as great elsewhere. Above them are lower flat indices,
+    # which may not be equal; below are higher ones.
+    for k in range(max(z - radius, 0), zs[0]):
+        for j in range(y_low, y_high):
+            for i in range(x_low, x_high):
+                if volume[k, j, i] >= best:
+                    return -1
+    for k in range(zs[1], min(z + radius + 1, depth)):
+        for j in range(y_low, y_high):
+            for i in range(x_low, x_high):
+                if volume[k, j, i] > best:
+                    return -1
+    return (z * height + y) * width + x
+
+
+@numba.njit(nogil=True, cache=True)
+def _first_if_peak(volume, best, radius, zs, ys, xs):
+    """The same by the rule alone, for when equal values are about; `ys` and `xs` are inclusive."""
+    depth, height, width = volume.shape
+    for z in range(zs[0], zs[1]):
+        for y in range(ys[0], ys[1] + 1):
+            for x in range(xs[0], xs[1] + 1):
+                if volume[z, y, x] != best:
+                    continue
+                flat = (z * height + y) * width + x
+                for k in range(max(z - radius, 0), min(z + radius + 1, depth)):
+                    for j in range(max(y - radius, 0), min(y + radius + 1, height)):
+                        for i in range(max(x - radius, 0), min(x + radius + 1, width)):
+                            value = volume[k, j, i]
+                            before = (k * height + j) * width + i < flat
+                            if value > best or (value == best and before):
+                                return -1
+                return flat
+    return -1

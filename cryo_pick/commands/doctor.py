@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import sys
 import tempfile
 import time
 import warnings
@@ -105,6 +106,8 @@ def openvino_devices() -> dict[str, Any] | None:
     version = installed_version("openvino")
     if version is None:
         return None
+    # OpenVINO reports each import to its maker unless its telemetry can't be imported.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     from openvino import Core
 
     core = Core()

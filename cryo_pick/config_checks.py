@@ -74,6 +74,7 @@ OPTIMIZER: dict[str, Check] = {
     "minutes": above(0).or_null(),
     "batch_size": at_least(1),
     "learning_rate": above(0),
+    "method": one_of("adamw", "muon"),
     "weight_decay": at_least(0),
     "warmup": BELOW_ONE,
     "ema_decay": BELOW_ONE,

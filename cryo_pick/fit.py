@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from cryo_pick.errors import ConfigError, InputError, Preempted
 from cryo_pick.files import write_text_atomic
 from cryo_pick.hardware import choose_device, choose_precision
+from cryo_pick.muon import Muon
 from cryo_pick.settings import OptimizerSettings
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,24 @@ def learning_rate_factor(progress: float, warmup: float) -> float:
         return min(1.0, max(progress, 1e-3) / warmup)
     share = (progress - warmup) / max(1 - warmup, 1e-9)
     return 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+def make_optimizer(
+    module: nn.Module, settings: OptimizerSettings, *, fused: bool
+) -> torch.optim.Optimizer:
+    """Optimizer of a config over a module's parameters; biases and norms don't decay.
+
+    `fused` asks AdamW for its one-pass step.
+    """
+    decayed = [p for p in module.parameters() if p.ndim > 1]
+    plain = [p for p in module.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    if settings.method == "muon":
+        return Muon(groups, lr=settings.learning_rate)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=fused)
 
 
 @contextmanager
@@ -169,17 +188,8 @@ class _Training:
         self.fabric, self.settings, self.folder, self.identity = fabric, settings, folder, identity
         self._scales = bool(fabric.strategy.precision.state_dict())  # fp16 has a gradient scaler
         self.bare = module.to(fabric.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        decayed = [p for p in module.parameters() if p.ndim > 1]
-        plain = [p for p in module.parameters() if p.ndim <= 1]
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": settings.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=settings.learning_rate,
-            # Under fp16 a fused step unscales the gradient itself, and it couldn't be clipped.
-            fused=not self._scales,
-        )
+        # Under fp16 a fused step unscales the gradient itself, and it couldn't be clipped.
+        optimizer = make_optimizer(self.bare, settings, fused=not self._scales)
         self.module, self.optimizer = fabric.setup(self.bare, optimizer)
         self.average = AveragedWeights(self.bare, settings.ema_decay)
         self.step, self.elapsed, self.running = 0, 0.0, math.nan

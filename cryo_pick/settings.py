@@ -63,8 +63,10 @@ class OptimizerSettings:
     """Samples of one step."""
     learning_rate: float = 3e-3
     """Peak of the schedule: linear warm-up, then a cosine to zero."""
+    method: str = "adamw"
+    """muon (orthogonalised steps for weights, AdamW for biases and norms) or adamw."""
     weight_decay: float = 1e-2
-    """Of AdamW."""
+    """Decoupled, of weights; not of biases and norms."""
     warmup: float = 0.05
     """Share of the steps with rising learning rate."""
     ema_decay: float = 0.995

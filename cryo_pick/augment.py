@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,5 +91,22 @@ def vary_intensity(
     out = volume * np.float32(factor) + np.float32(offset)
     strength = rng.uniform(0, settings.noise)
     if strength > 0:
-        out += np.float32(strength) * rng.standard_normal(volume.shape, np.float32)
+        out += np.float32(strength) * _noise(volume.shape, rng)
     return out
+
+
+def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    """White noise of unit variance: a random piece of a store, where it is large enough.
+
+    Drawing every value anew took a quarter of the time in which a sample was made.
+    """
+    size, store = int(np.prod(shape)), _noise_store()
+    if size > len(store) // 4:
+        return rng.standard_normal(shape, np.float32)
+    start = rng.integers(len(store) - size + 1)
+    return store[start : start + size].reshape(shape)
+
+
+@cache
+def _noise_store() -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal(1 << 22, np.float32)

@@ -15,6 +15,7 @@ import pickle
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -161,12 +162,15 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     device = choose_device(settings.accelerator)
     precision = choose_precision(settings.precision, device)
-    fabric = Fabric(
-        accelerator="cuda" if device.type == "cuda" else "cpu",
-        devices=settings.devices,
-        precision=_FABRIC_PRECISION[precision],
-        strategy="ddp" if settings.devices > 1 else "auto",
-    )
+    with warnings.catch_warnings():
+        # A training of one process needs no srun, wherever it runs.
+        warnings.filterwarnings("ignore", "The `srun` command is available")
+        fabric = Fabric(
+            accelerator="cuda" if device.type == "cuda" else "cpu",
+            devices=settings.devices,
+            precision=_FABRIC_PRECISION[precision],
+            strategy="ddp" if settings.devices > 1 else "auto",
+        )
     if settings.devices > 1:
         fabric.launch()
     return _Training(fabric, module, settings, folder, identity).run(

@@ -61,9 +61,9 @@ class OptimizerSettings:
     """End after this time if `steps` are not done; the schedule follows whichever is further."""
     batch_size: int = 4
     """Samples of one step."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 4e-3
     """Peak of the schedule: linear warm-up, then a cosine to zero."""
-    method: str = "adamw"
+    method: str = "muon"
     """muon (orthogonalised steps for weights, AdamW for biases and norms) or adamw."""
     weight_decay: float = 1e-2
     """Decoupled, of weights; not of biases and norms."""

@@ -93,6 +93,7 @@ class PatchSampler:
             )
         self.runs, self.radii, self.settings = list(runs), radii, settings
         self.augment, self.seed = augment, seed
+        self._labels = [label_places(r.places, r.truth, radii, settings.reach) for r in runs]
         self._candidates = np.array(
             [(r, i) for r, run in enumerate(runs) for i in range(len(run.places))]
         )
@@ -122,29 +123,25 @@ class PatchSampler:
         return {name: np.stack([s[name] for s in samples]) for name in samples[0]}
 
     def _sample(self, rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
-        run, place, stage1 = self._draw(rng)
-        p, s = self.settings.patch, run.stride
+        drawn = self._draw(rng)
+        run, p, s = drawn.run, self.settings.patch, drawn.run.stride
         shift = rng.uniform(-1, 1, 3) * self.settings.jitter
-        centre = angstrom_to_index(place + shift, run.voxel_spacing, run.origin)
+        centre = angstrom_to_index(drawn.place + shift, run.voxel_spacing, run.origin)
         start = patch_starts(centre[None], p, s)
         middle = index_to_angstrom(start[0] + (p - 1) / 2, run.voxel_spacing, run.origin)
-        # The label is the candidate's; the offset starts at the patch's middle, as at inference.
-        label = label_places(place[None], run.truth, self.radii, self.settings.reach)
         symmetry = GridSymmetry.draw(self.augment, rng)
         patch = symmetry.volume(cut_patches(run.volume, start, p)[0])
         heatmap = symmetry.volume(cut_patches(run.heatmap, start // s, p // s)[0])
         return {
             "patch": vary_intensity(patch, self.augment, rng)[None],
-            "heatmap": np.ascontiguousarray(heatmap),
-            "stage1": stage1,
-            "label": label.classes[0],
-            "offset": symmetry.vectors(label.targets[0] - middle).astype(np.float32),
+            "heatmap": heatmap,
+            "stage1": drawn.stage1,
+            "label": drawn.label,
+            # From the patch's middle, as at inference.
+            "offset": symmetry.vectors(drawn.target - middle).astype(np.float32),
         }
 
-    def _draw(
-        self, rng: np.random.Generator
-    ) -> tuple[RefinerRun, NDArray[np.float64], NDArray[np.float32]]:
-        """A run, a place in Å, and its stage-1 scores."""
+    def _draw(self, rng: np.random.Generator) -> _Place:
         if self._present and rng.random() < self.settings.truth_share:
             members = self._truth[self._present[rng.integers(len(self._present))]]
             r, i = members[rng.integers(len(members))]
@@ -152,6 +149,20 @@ class PatchSampler:
             radius = self.radii[run.truth.classes[i]]
             # Where a candidate of it would lie: within a fifth of the radius, mostly.
             place = run.truth.positions[i] + rng.normal(0, 0.1 * radius, 3)
-            return run, place, stage1_at(run, place[None])[0]
+            label = label_places(place[None], run.truth, self.radii, self.settings.reach)
+            stage1 = stage1_at(run, place[None])[0]
+            return _Place(run, place, stage1, label.classes[0], label.targets[0])
         r, i = self._candidates[rng.integers(len(self._candidates))]
-        return self.runs[r], self.runs[r].places[i], self.runs[r].stage1[i]
+        run, label = self.runs[r], self._labels[r]
+        return _Place(run, run.places[i], run.stage1[i], label.classes[i], label.targets[i])
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A place in Å, zyx, its stage-1 scores, its class (k for none) and that particle's centre."""
+
+    run: RefinerRun
+    place: NDArray[np.float64]
+    stage1: NDArray[np.float32]
+    label: np.int64
+    target: NDArray[np.float64]

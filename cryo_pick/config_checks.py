@@ -135,6 +135,7 @@ CHECKS: dict[str, Check] = {
     "refiner.truth_share": SHARE,
     "refiner.reach": above(0),
     "refiner.mixup": at_least(0),
+    "refiner.loss": one_of("cross_entropy", "focal", "balanced", "fbeta"),
     "refiner.label_smoothing": BELOW_ONE,
     "refiner.offset_weight": at_least(0),
     "refiner.views": VIEWS,

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+LOSSES = ("cross_entropy", "focal", "balanced", "fbeta")
+
 
 def refiner_loss(
     logits: Tensor,
@@ -15,8 +17,10 @@ def refiner_loss(
     *,
     offset_weight: float,
     label_smoothing: float = 0.0,
+    kind: str = "cross_entropy",
+    class_weights: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Cross-entropy over classes and none, plus a Huber loss on the offsets of particles.
+    """A loss over classes and none, plus a Huber loss on the offsets of particles.
 
     Parameters
     ----------
@@ -26,8 +30,35 @@ def refiner_loss(
     label : (b,) int tensor, k for none
     offset_weight
     label_smoothing
+        Of the cross-entropy, not of `focal`.
+    kind
+        cross_entropy; focal (T.-Y. Lin and others, https://arxiv.org/abs/1708.02002, gamma 2);
+        balanced, cross-entropy weighed by `class_weights`; fbeta, cross-entropy and half of
+        :func:`soft_fbeta_loss`.
+    class_weights : (k + 1,) tensor
+        For `balanced`.
+
+    Raises
+    ------
+    ValueError
+        If `kind` is no such name, or `balanced` comes without weights.
     """
-    classification = F.cross_entropy(logits, label, label_smoothing=label_smoothing)
+    if kind not in LOSSES or (kind == "balanced" and class_weights is None):
+        raise ValueError(
+            f"Expected argument `kind` to be one of {', '.join(LOSSES)}, and balanced with "
+            f"`class_weights`, but got {kind!r}."
+        )
+    if kind == "focal":
+        classification = focal_loss(logits, label)
+    else:
+        classification = F.cross_entropy(
+            logits,
+            label,
+            weight=class_weights if kind == "balanced" else None,
+            label_smoothing=label_smoothing,
+        )
+    if kind == "fbeta":
+        classification = classification + 0.5 * soft_fbeta_loss(logits, label)
     present = label < logits.shape[1] - 1
     distance = F.smooth_l1_loss(offsets, target_offsets, reduction="none").sum(1)
     location = (distance * present).sum() / present.sum().clamp(min=1)
@@ -36,6 +67,23 @@ def refiner_loss(
         "classification": classification,
         "location": location,
     }
+
+
+def focal_loss(logits: Tensor, label: Tensor, gamma: float = 2.0) -> Tensor:
+    """Cross-entropy in which a sample counts the less the surer it is right, mean of (b,)."""
+    log_p = F.log_softmax(logits, 1).gather(1, label[:, None])[:, 0]
+    return -((1 - log_p.exp()) ** gamma * log_p).mean()
+
+
+def soft_fbeta_loss(logits: Tensor, label: Tensor, beta: float = 4.0) -> Tensor:
+    """1 minus F-beta from probabilities instead of counts, mean over the batch's classes."""
+    k = logits.shape[1] - 1
+    p = logits.softmax(1)[:, :k]
+    is_class = F.one_hot(label, k + 1)[:, :k].to(p.dtype)
+    found, wanted = (p * is_class).sum(0), is_class.sum(0)
+    f = (1 + beta**2) * found / (beta**2 * wanted + p.sum(0)).clamp(min=1e-6)
+    there = wanted > 0
+    return (1 - f[there]).sum() / there.sum().clamp(min=1)
 
 
 def mixed(batch: dict[str, Tensor], share: float) -> tuple[dict[str, Tensor], Tensor]:

@@ -109,6 +109,19 @@ class PatchSampler:
         ]
         self._present = [c for c, members in enumerate(self._truth) if len(members)]
 
+    @property
+    def class_weights(self) -> NDArray[np.float64]:
+        """(k + 1,) weights of classes and none, by the root of their rarity; mean 1 over samples.
+
+        The root, since the full ratio would let the rarest class rule the training.
+        """
+        labels = np.concatenate([label.classes for label in self._labels])
+        k, share = len(self.radii), self.settings.truth_share
+        frequency = (1 - share) * np.bincount(labels, minlength=k + 1) / len(labels)
+        frequency[self._present] += share / max(len(self._present), 1)
+        weights = 1 / np.sqrt(np.maximum(frequency, 1e-3))
+        return np.asarray(weights / (weights * frequency).sum())
+
     def batch(self, step: int, size: int, rank: int = 0) -> dict[str, NDArray[np.generic]]:
         """The patches of one step.
 

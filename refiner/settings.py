@@ -28,6 +28,8 @@ class RefinerSettings:
     """A candidate within this many radii of a particle is labelled as that particle."""
     mixup: float = 0.0
     """Parameter of the Beta distribution that mixes pairs of patches; 0: none."""
+    loss: str = "cross_entropy"
+    """cross_entropy, focal, balanced (rare classes weigh more) or fbeta (with a soft F4)."""
     label_smoothing: float = 0.0
     """Of the cross-entropy."""
     offset_weight: float = 0.5

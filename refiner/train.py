@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cryo_pick.errors import ConfigError, InputError
@@ -77,9 +79,10 @@ def train_refiner(
     module = build_refiner(settings, len(types))
     _check_patch(module, settings.patch, len(types), runs[0].stride)
     sampler = PatchSampler(runs, types.radii, settings, augment, settings.optimizer.seed)
+    weights = sampler.class_weights if settings.loss == "balanced" else None
     result = fit(
         module,
-        lambda network, batch: _losses(network, batch, settings),
+        lambda network, batch: _losses(network, batch, settings, weights),
         sampler.batch,
         settings.optimizer,
         folder,
@@ -90,7 +93,10 @@ def train_refiner(
 
 
 def _losses(
-    network: nn.Module, batch: dict[str, Tensor], settings: RefinerSettings
+    network: nn.Module,
+    batch: dict[str, Tensor],
+    settings: RefinerSettings,
+    class_weights: NDArray[np.float64] | None,
 ) -> dict[str, Tensor]:
     inputs, order, share = batch, None, 1.0
     if settings.mixup > 0:
@@ -106,6 +112,8 @@ def _losses(
             offset / OFFSET_UNIT,
             offset_weight=settings.offset_weight,
             label_smoothing=settings.label_smoothing,
+            kind=settings.loss,
+            class_weights=None if class_weights is None else logits.new_tensor(class_weights),
         )
 
     losses = against(batch["label"], batch["offset"])

@@ -3,11 +3,13 @@
 The patch enters with its 2x2x2 blocks as channels, beside the heatmaps, which have half its
 resolution. Two poolings see the last map: the mean, and a mean weighted towards the centre,
 where the particle is. The candidate's own stage-1 scores join them.
+
+Which of its options pay is measured in docs/decisions/refiner.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,50 @@ from detector.networks.shuffle_unet import ResidualBlock, fold_blocks
 
 OFFSET_UNIT = 10.0
 """Å that an offset of 1 at the network's output stands for."""
+
+
+class ConvNextBlock(nn.Module):
+    """Depthwise 5x5x5, then a bottleneck turned inside out (https://arxiv.org/abs/2201.03545).
+
+    Batch norm instead of layer norm, so that it folds into the convolution at inference.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv3d(channels, channels, 5, padding=2, groups=channels, bias=False),
+            nn.BatchNorm3d(channels),
+            nn.Conv3d(channels, 4 * channels, 1),
+            nn.GELU(),
+            nn.Conv3d(4 * channels, channels, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, d, h, w) to the same shape."""
+        return x + self.body(x)
+
+
+class Squeeze(nn.Module):
+    """Channels weighed by a small network of their means (https://arxiv.org/abs/1709.01507)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weigh = nn.Sequential(
+            nn.Linear(channels, channels // 4),
+            nn.ReLU(inplace=True),
+            nn.Linear(channels // 4, channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, d, h, w) to the same shape."""
+        return x * self.weigh(x.mean((2, 3, 4)))[:, :, None, None, None]
+
+
+BLOCKS: dict[str, Callable[[int], nn.Module]] = {
+    "residual": ResidualBlock,
+    "convnext": ConvNextBlock,
+}
 
 
 class PatchNet(nn.Module):
@@ -27,11 +73,17 @@ class PatchNet(nn.Module):
     channels
         Width at a quarter and an eighth of the resolution, and so on.
     blocks
-        Residual blocks at each of these levels.
+        Blocks at each of these levels.
     hidden
         Width of the layer before the outputs.
     dropout
         Share of that layer's units that a training step leaves out.
+    block
+        A name in :data:`BLOCKS`.
+    squeeze
+        Whether each level ends by weighing its channels.
+    heatmap
+        Whether the heatmaps are seen; without them, only the candidate's own scores of stage 1.
     """
 
     def __init__(
@@ -41,16 +93,21 @@ class PatchNet(nn.Module):
         blocks: Sequence[int],
         hidden: int,
         dropout: float,
+        block: str,
+        squeeze: bool,
+        heatmap: bool,
     ) -> None:
         super().__init__()
+        self.heatmap = heatmap
         stages: list[nn.Module] = []
-        width = 8 + n_classes
+        width = 8 + (n_classes if heatmap else 0)
         for channel, n in zip(channels, blocks, strict=True):
             stages += [
                 nn.Conv3d(width, channel, 3, stride=2, padding=1, bias=False),
                 nn.BatchNorm3d(channel),
                 nn.ReLU(inplace=True),
-                *(ResidualBlock(channel) for _ in range(n)),
+                *(BLOCKS[block](channel) for _ in range(n)),
+                *([Squeeze(channel)] if squeeze else []),
             ]
             width = channel
         self.body = nn.Sequential(*stages)
@@ -73,7 +130,8 @@ class PatchNet(nn.Module):
         -------
         (b, k + 1) logits, (b, 3) offsets zyx in units of :data:`OFFSET_UNIT`
         """
-        x = self.body(torch.cat([fold_blocks(patch, 2), heatmap], 1))
+        x = fold_blocks(patch, 2)
+        x = self.body(torch.cat([x, heatmap], 1) if self.heatmap else x)
         weight = centre_weight(x.shape[-1], x.device, x.dtype)
         scores = torch.logit(stage1.clamp(0.01, 0.99)) / 4
         features = torch.cat([x.mean((2, 3, 4)), (x * weight).sum((2, 3, 4)), scores], 1)
@@ -95,6 +153,9 @@ def build(
     blocks: Sequence[int] = (1, 1),
     hidden: int = 128,
     dropout: float = 0.2,
+    block: str = "residual",
+    squeeze: bool = False,
+    heatmap: bool = True,
 ) -> nn.Module:
     """The network; patches of an edge that 8 divides, for two levels."""
     if len(channels) != len(blocks):
@@ -102,4 +163,8 @@ def build(
             f"Expected arguments `channels` and `blocks` of one length, "
             f"but got {channels} and {blocks}."
         )
-    return PatchNet(n_classes, channels, blocks, hidden, dropout)
+    if block not in BLOCKS:
+        raise ValueError(
+            f"Expected argument `block` to be one of {', '.join(BLOCKS)}, but got {block!r}."
+        )
+    return PatchNet(n_classes, channels, blocks, hidden, dropout, block, squeeze, heatmap)

@@ -6,15 +6,23 @@ import torch
 from cryo_pick.errors import ConfigError
 from cryo_pick.parts import build_part, part_names
 from refiner.networks.patch_net import centre_weight
+from refiner.networks.two_scales import middle
 
 PACKAGE = "refiner.networks"
 K = 3
 
 
-@pytest.fixture(scope="module", params=part_names(PACKAGE))
+OPTIONS = [
+    *((name, {}) for name in part_names(PACKAGE)),
+    ("patch_net", {"block": "convnext", "squeeze": True}),
+]
+
+
+@pytest.fixture(scope="module", params=OPTIONS, ids=str)
 def network(request):
     torch.manual_seed(0)
-    return build_part(PACKAGE, request.param, {}, "refiner", n_classes=K)
+    name, params = request.param
+    return build_part(PACKAGE, name, params, "refiner", n_classes=K)
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +43,7 @@ def inputs(patch, batch=2):
     )
 
 
-@pytest.mark.parametrize("patch", [16, 24, 40])
+@pytest.mark.parametrize("patch", [16, 32, 48])
 def test_shapes(network, patch):
     with torch.no_grad():
         logits, offsets = network.eval()(*inputs(patch))
@@ -86,3 +94,22 @@ def test_centre_weight_is_symmetric_with_sum_one_and_most_in_the_middle(size):
 def test_settings_of_different_lengths_are_refused():
     with pytest.raises(ConfigError, match=r"`channels` and `blocks` of one length"):
         build_part(PACKAGE, "patch_net", {"channels": [8]}, "refiner", n_classes=K)
+
+
+def test_without_heatmaps_only_the_scores_of_stage_1_are_seen():
+    network = build_part(PACKAGE, "patch_net", {"heatmap": False}, "refiner", n_classes=K).eval()
+    patch, heatmap, scores = inputs(16)
+    with torch.no_grad():
+        plain = network(patch, heatmap, scores)[0]
+        assert torch.equal(network(patch, heatmap + 1, scores)[0], plain)
+        assert not torch.allclose(network(patch, heatmap, scores / 2)[0], plain)
+
+
+def test_the_middle_of_a_cube():
+    cube = torch.arange(8.0**3).reshape(1, 1, 8, 8, 8)
+    assert torch.equal(middle(cube), cube[:, :, 2:6, 2:6, 2:6])
+
+
+def test_an_unknown_block_is_refused():
+    with pytest.raises(ConfigError, match="residual, convnext"):
+        build_part(PACKAGE, "patch_net", {"block": "mamba"}, "refiner", n_classes=K)

@@ -93,6 +93,8 @@ class FitSettings:
     """Of the F-beta score: a miss weighs beta squared times a false pick."""
     smoothing: float = 0.02
     """Width, in score, over which a threshold curve is averaged before its maximum is taken."""
+    turned_copies: bool = False
+    """Fit blend and thresholds on a copy of each run turned by a quarter about z, too."""
     bootstrap: int = 1000
     """Resamplings of the runs behind an interval."""
     confidence: float = 0.9

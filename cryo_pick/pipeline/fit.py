@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from cryo_pick.candidates import Candidates
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.bundle import StageFit
+from cryo_pick.pipeline.copies import is_copy
 from cryo_pick.settings import FitSettings
 from metrics.bootstrap import bootstrap_score, bootstrap_thresholds, paired_bootstrap
 from metrics.curves import threshold_curve
@@ -19,6 +20,8 @@ from metrics.evaluate import evaluate
 from metrics.matching import match_radii
 from metrics.thresholds import cut, fit_thresholds
 from refiner.blend import Blend, fit_blend, scored_picks
+
+T = TypeVar("T")
 
 FLOOR = 1e-3
 """Lowest blended score of a pick that is kept for later cutting."""
@@ -63,7 +66,9 @@ def fit_candidates(
     Parameters
     ----------
     candidates
-        By run, scored by members that never saw the run.
+        By run, scored by members that never saw the run. Turned copies of runs (see
+        :mod:`cryo_pick.pipeline.copies`) take part in every fit; all that is reported is counted
+        on the runs themselves.
     truth, types, folds
     settings
     """
@@ -72,21 +77,24 @@ def fit_candidates(
     picks: dict[str, dict[str, Picks]] = {}
     nested: dict[str, dict[str, Picks]] = {}
     one = fit_blend(candidates, truth, types, two_stage=False)
-    picks["one_stage"] = _picks(candidates, one, types)
+    picks["one_stage"] = _picks(_runs(candidates), one, types)
     nested["one_stage"] = _nested_picks(candidates, truth, types, folds, settings, (), False)
-    fits["one_stage"] = _stage_fit(
-        one, picks["one_stage"], nested["one_stage"], truth, types, settings
-    )
+    fits["one_stage"] = _stage_fit(one, candidates, nested["one_stage"], truth, types, settings)
     evidence: dict[str, Any] = {}
     if has_stage2:
         evidence, off = _evidence(candidates, truth, types, folds, settings, nested["one_stage"])
         both = fit_blend(candidates, truth, types, two_stage=True).taking_from(one, off)
-        picks["two_stage"] = _picks(candidates, both, types)
+        picks["two_stage"] = _picks(_runs(candidates), both, types)
         nested["two_stage"] = _nested_picks(candidates, truth, types, folds, settings, off, True)
         fits["two_stage"] = _stage_fit(
-            both, picks["two_stage"], nested["two_stage"], truth, types, settings
+            both, candidates, nested["two_stage"], truth, types, settings
         )
     return FitOutcome(fits, picks, nested, evidence)
+
+
+def _runs(by_name: Mapping[str, T]) -> dict[str, T]:
+    """Without turned copies."""
+    return {name: value for name, value in by_name.items() if not is_copy(name)}
 
 
 def _picks(
@@ -116,21 +124,24 @@ def _nested_picks(
         chosen = fit_thresholds(
             _picks(others, blend, types), others_truth, types, settings.beta, settings.smoothing
         )
-        own = _picks({r: c for r, c in candidates.items() if folds[r] == fold}, blend, types)
+        inside = {r: c for r, c in _runs(candidates).items() if folds[r] == fold}
+        own = _picks(inside, blend, types)
         result |= {r: cut(p, [t.threshold for t in chosen]) for r, p in own.items()}
-    return {r: result[r] for r in candidates}
+    return {r: result[r] for r in _runs(candidates)}
 
 
 def _stage_fit(
     blend: Blend,
-    picks: Mapping[str, Picks],
+    candidates: Mapping[str, Candidates],
     nested: Mapping[str, Picks],
     truth: Mapping[str, Picks],
     types: ParticleTypes,
     settings: FitSettings,
 ) -> StageFit:
     rng = np.random.default_rng(_SEED)
+    picks = _picks(candidates, blend, types)
     chosen = fit_thresholds(picks, truth, types, settings.beta, settings.smoothing)
+    picks, truth = _runs(picks), _runs(truth)
     intervals = bootstrap_thresholds(
         picks, truth, types, rng, settings.beta, settings.smoothing,
         min(settings.bootstrap, 200), settings.confidence,
@@ -191,7 +202,7 @@ def _evidence(
     """
     two_stage = _nested_picks(candidates, truth, types, folds, settings, (), True)
     paired = paired_bootstrap(
-        two_stage, one_stage, truth, types, np.random.default_rng(_SEED),
+        two_stage, one_stage, _runs(truth), types, np.random.default_rng(_SEED),
         settings.beta, settings.bootstrap, settings.confidence,
     )  # fmt: skip
     evidence, off = {}, []

@@ -18,6 +18,7 @@ from cryo_pick.errors import InputError
 from cryo_pick.files import write_text_atomic
 from cryo_pick.formats.candidates_npz import read_candidates
 from cryo_pick.pipeline.bundle import Bundle, read_bundle, write_bundle
+from cryo_pick.pipeline.copies import is_copy, original, turned
 from cryo_pick.pipeline.dataset import Dataset, load_dataset
 from cryo_pick.pipeline.fit import FLOOR, FitOutcome, fit_candidates
 from cryo_pick.pipeline.guards import intensity_summary
@@ -53,7 +54,7 @@ def read_config(folder: Path) -> Config:
 
 
 def read_oof(folder: Path, data: Dataset) -> dict[str, Candidates]:
-    """Out-of-fold candidates by run.
+    """Out-of-fold candidates by run, and of turned copies where they were made.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def read_oof(folder: Path, data: Dataset) -> dict[str, Candidates]:
                 f"{path}: its classes are {', '.join(file.class_names)}, the project's "
                 f"{', '.join(data.types.names)}"
             )
-        if path.stem in data.runs:
+        if original(path.stem) in data.runs:
             found[path.stem] = file.candidates
     if not found:
         raise InputError(
@@ -81,9 +82,14 @@ def fit_bundle(
     folder: Path, data: Dataset, folds: Mapping[str, int], config: Config
 ) -> tuple[Bundle, FitOutcome]:
     """Fit blend and thresholds on the candidates of a folder, and write bundle.json there."""
-    candidates = read_oof(folder, data)
-    truth = {run: data.runs[run].truth for run in candidates}
-    outcome = fit_candidates(candidates, truth, data.types, folds, config.fit)
+    found = read_oof(folder, data)
+    candidates = {r: c for r, c in found.items() if config.fit.turned_copies or not is_copy(r)}
+    truth = {
+        r: turned(data.runs[original(r)]).truth if is_copy(r) else data.runs[r].truth
+        for r in candidates
+    }
+    in_fold = {r: folds[original(r)] for r in candidates}
+    outcome = fit_candidates(candidates, truth, data.types, in_fold, config.fit)
     first = next(iter(data.runs.values()))
     bundle = Bundle(
         types=data.types,
@@ -101,7 +107,7 @@ def fit_bundle(
             "batch_size": config.refiner.batch_size,
         },
         evidence=outcome.evidence,
-        folds={run: folds[run] for run in candidates},
+        folds={run: fold for run, fold in in_fold.items() if not is_copy(run)},
         versions={"cryo-pick": __version__, "torch": metadata.version("torch")},
     )
     write_bundle(folder, bundle)
@@ -137,6 +143,7 @@ def load_report_data(folder: Path) -> tuple[ReportData, Callable[[str], Tomogram
             scored_picks(c, two.blend, data.types, FLOOR) if two else None,
         )
         for run, c in candidates.items()
+        if not is_copy(run)
     )
     timings_file = folder / TIMINGS
     timings = json.loads(timings_file.read_text(encoding="utf-8")) if timings_file.is_file() else {}

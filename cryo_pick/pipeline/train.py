@@ -24,6 +24,7 @@ from cryo_pick.formats.candidates_npz import read_candidates, write_candidates
 from cryo_pick.hardware import choose_device
 from cryo_pick.logs import duration, progress
 from cryo_pick.objects import ParticleTypes
+from cryo_pick.pipeline.copies import original, with_copies
 from cryo_pick.pipeline.dataset import DataRun, Dataset
 from cryo_pick.pipeline.heatmaps import find_candidates, read_heatmap, write_heatmap
 from cryo_pick.weights import NetworkSpec, load_network, save_network
@@ -123,7 +124,7 @@ def predict_fold(
         If it did see one of them.
     """
     module, spec = load_network(weights, DETECTORS)
-    leaked = sorted({r.name for r in runs} & set(spec.trained_on))
+    leaked = sorted({original(r.name) for r in runs} & set(spec.trained_on))
     if leaked:
         raise CryoPickError(
             f"{weights}: this detector was trained on {', '.join(leaked)}; candidates of a run "
@@ -206,7 +207,7 @@ def score_fold(runs: Sequence[DataRun], weights: Path, config: Config, folder: T
         If it did see one of them.
     """
     module, spec = load_network(weights, REFINERS)
-    leaked = sorted({r.name for r in runs} & set(spec.trained_on))
+    leaked = sorted({original(r.name) for r in runs} & set(spec.trained_on))
     if leaked:
         raise CryoPickError(f"{weights}: this refiner was trained on {', '.join(leaked)}")
     device = choose_device(config.refiner.optimizer.accelerator)
@@ -271,7 +272,7 @@ def train_all(
     with _timed(seconds, "out-of-fold candidates"):
         for fold in numbers:
             predict_fold(
-                data.fold(folds, fold, inside=True),
+                with_copies(data.fold(folds, fold, inside=True), config.fit.turned_copies),
                 data.types,
                 folder.detector(fold),
                 config,
@@ -290,7 +291,8 @@ def train_all(
             )
     with _timed(seconds, "out-of-fold scores"):
         for fold in numbers:
-            score_fold(data.fold(folds, fold, inside=True), folder.refiner(fold), config, folder)
+            runs = with_copies(data.fold(folds, fold, inside=True), config.fit.turned_copies)
+            score_fold(runs, folder.refiner(fold), config, folder)
     return seconds
 
 

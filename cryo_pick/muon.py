@@ -38,8 +38,8 @@ def orthogonalize(matrix: Tensor) -> Tensor:
         step = torch.addmm(b * gram, gram, gram, beta=1.0, alpha=c) + a * eye
         product = step @ product
         gram = step @ gram @ step
-    x = product @ x
-    return x if wide is matrix else x.mT
+    result: Tensor = product @ x
+    return result if wide is matrix else result.mT
 
 
 class Muon(torch.optim.Optimizer):
@@ -91,31 +91,31 @@ class Muon(torch.optim.Optimizer):
                 if p.grad is None:
                     continue
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                change = self._matrix(p, group) if p.ndim > 1 else self._vector(p, group)
+                kind = self._matrix if p.ndim > 1 else self._vector
+                change = kind(p.grad, self.state[p], group)
                 p.add_(change, alpha=-group["lr"])
         return loss
 
-    def _matrix(self, p: Tensor, group: dict[str, Any]) -> Tensor:
-        state = self.state[p]
+    def _matrix(self, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
         if not state:
-            state["momentum"] = torch.zeros_like(p)
-        state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-        ahead = p.grad.lerp(state["momentum"], group["momentum"])
+            state["momentum"] = torch.zeros_like(grad)
+        state["momentum"].lerp_(grad, 1 - group["momentum"])
+        ahead = grad.lerp(state["momentum"], group["momentum"])
         flat = ahead.flatten(1)
         # Entries of an orthogonal matrix have a root mean square of 1 / sqrt(longer side);
         # AdamW's steps have one of 0.2 to 0.4.
         size = 0.2 * max(flat.shape) ** 0.5
-        return orthogonalize(flat).mul_(size).view_as(p)
+        return orthogonalize(flat).mul(size).view_as(grad)
 
-    def _vector(self, p: Tensor, group: dict[str, Any]) -> Tensor:
-        state = self.state[p]
+    def _vector(self, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
         if not state:
             state["step"] = 0
-            state["mean"], state["square"] = torch.zeros_like(p), torch.zeros_like(p)
+            state["mean"], state["square"] = torch.zeros_like(grad), torch.zeros_like(grad)
         state["step"] += 1
         first, second = group["betas"]
-        state["mean"].lerp_(p.grad, 1 - first)
-        state["square"].mul_(second).addcmul_(p.grad, p.grad, value=1 - second)
-        mean = state["mean"] / (1 - first ** state["step"])
-        square = state["square"] / (1 - second ** state["step"])
-        return mean / (square.sqrt() + group["eps"])
+        state["mean"].lerp_(grad, 1 - first)
+        state["square"].mul_(second).addcmul_(grad, grad, value=1 - second)
+        mean: Tensor = state["mean"] / (1 - first ** state["step"])
+        square: Tensor = state["square"] / (1 - second ** state["step"])
+        change: Tensor = mean / (square.sqrt() + group["eps"])
+        return change

@@ -149,7 +149,7 @@ class PatchSampler:
             "patch": vary_intensity(patch, self.augment, rng)[None],
             "heatmap": heatmap,
             "stage1": drawn.stage1,
-            "label": drawn.label,
+            "label": np.asarray(drawn.label),
             # From the patch's middle, as at inference.
             "offset": symmetry.vectors(drawn.target - middle).astype(np.float32),
         }

@@ -74,6 +74,26 @@ COMMANDS = (
         "cryo_pick.commands.report",
         example="report bundle",
     ),
+    Command(
+        "view",
+        "look at a run with its picks in Neuroglancer, with a score slider per class",
+        "cryo_pick.commands.view",
+        configured=True,
+        example="view project --picks picks.predict --truth project",
+    ),
+    Command(
+        "review",
+        "judge doubtful candidates by keyboard; the next training learns from it",
+        "cryo_pick.commands.review",
+        configured=True,
+        example="review project --candidates picks.predict",
+    ),
+    Command(
+        "completion",
+        "print a script that lets a shell complete commands and flags",
+        "cryo_pick.commands.completion",
+        example="completion bash",
+    ),
 )
 
 

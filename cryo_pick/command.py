@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from cryo_pick import __version__
 from cryo_pick.closest import closest_hint
-from cryo_pick.command_words import build_parser, parse_words
+from cryo_pick.command_words import CommandParser, build_parser, parse_words
 from cryo_pick.errors import ConfigError, CryoPickError, PartialFailure, Preempted, raise_all
 from cryo_pick.logs import logging_to_stderr
 from cryo_pick.overrides import expand_sweep, override_of
@@ -139,13 +139,19 @@ def _overview(program: str, commands: Sequence[Command]) -> str:
     )
 
 
+def parser_of(program: str, command: Command) -> CommandParser:
+    """The parser of one command."""
+    module = cast(CommandModule, import_module(command.module))
+    example = f"{program} {command.example}" if command.example else ""
+    return build_parser(
+        f"{program} {command.name}", command.help, example, command.configured, module.arguments
+    )
+
+
 def _run(program: str, command: Command, words: list[str]) -> int:
     """Read the words of one command, compose its config, run it."""
     module = cast(CommandModule, import_module(command.module))
-    example = f"{program} {command.example}" if command.example else ""
-    parser = build_parser(
-        f"{program} {command.name}", command.help, example, command.configured, module.arguments
-    )
+    parser = parser_of(program, command)
     args, overrides = parse_words(words, parser, command.configured)
     with logging_to_stderr(-1 if args.quiet else args.verbose):
         if not command.configured:

@@ -23,6 +23,8 @@ class DataSettings:
     """Whose picks are the truth; None: everybody's but those of user `cryo-pick`."""
     session_id: str | None = None
     """None: every session."""
+    review_user: str | None = None
+    """Whose verdicts of `cryo-pick review` a training learns from; None: nobody's."""
     runs: list[str] | None = None
     """Only these runs; None: all that have the tomogram."""
     exclude_runs: list[str] = field(default_factory=list)

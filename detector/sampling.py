@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ class TrainingRun:
         Width of the target of each class.
     name
         The run, for messages.
+    reviewed : (n, 3) float64 array, fractional voxel indices, zyx
+        Places that a person judged, particles or not.
     """
 
     volume: NDArray[np.float32]
@@ -34,6 +36,7 @@ class TrainingRun:
     classes: NDArray[np.int64]
     sigmas: NDArray[np.float64]
     name: str = ""
+    reviewed: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class CropSampler:
     stride
         Voxels per heatmap cell.
     centred
-        Share of crops that hold a particle of a class drawn evenly among those present.
+        Share of crops that hold a particle of a class drawn evenly among those present. Places that
+        a person judged count as one more class.
     augment
         Where h is not w, only half turns are drawn.
     seed
@@ -91,6 +95,8 @@ class CropSampler:
             )
             for c in range(n_classes)
         ]
+        judged = [(r, i) for r, run in enumerate(runs) for i in range(len(run.reviewed))]
+        self._members.append(np.array(judged))
         self._present = [c for c, members in enumerate(self._members) if len(members)]
         self._voxels = np.array([run.volume.size for run in runs], float)
 
@@ -133,11 +139,13 @@ class CropSampler:
         """Around a particle, or anywhere inside; a volume smaller than the crop lies inside it."""
         crop = np.array(self.crop)
         if self._present and rng.random() < self.centred:
-            members = self._members[self._present[rng.integers(len(self._present))]]
-            r, i = members[rng.integers(len(members))]
+            group = self._present[rng.integers(len(self._present))]
+            r, i = self._members[group][rng.integers(len(self._members[group]))]
+            run = self.runs[r]
+            centre = run.centres[i] if group < self.n_classes else run.reviewed[i]
             # Anywhere in the crop but its outer eighth, so that the particle is seen whole.
-            wanted = self.runs[r].centres[i] - rng.uniform(0.125, 0.875, 3) * crop
-            limit = np.array(self.runs[r].volume.shape) - crop
+            wanted = centre - rng.uniform(0.125, 0.875, 3) * crop
+            limit = np.array(run.volume.shape) - crop
             # Over the border by an eighth at most: only there is padding seen.
             low, high = np.minimum(limit, 0) - crop // 8, np.maximum(limit, 0) + crop // 8
             start = np.clip(np.round(wanted), low, high)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cryo_pick.coordinates import angstrom_to_index
@@ -26,12 +27,27 @@ NETWORKS, LOSSES = "detector.networks", "detector.losses"
 
 
 def training_run(
-    tomogram: Tomogram, truth: Picks, types: ParticleTypes, target: TargetSettings
+    tomogram: Tomogram,
+    truth: Picks,
+    types: ParticleTypes,
+    target: TargetSettings,
+    reviewed: NDArray[np.float64] | None = None,
 ) -> TrainingRun:
-    """A run in voxels, ready to draw crops from; `tomogram` is normalised."""
+    """A run in voxels, ready to draw crops from.
+
+    Parameters
+    ----------
+    tomogram
+        Normalised.
+    truth, types, target
+    reviewed : (n, 3) array, Å, zyx, or None
+        Places that a person judged.
+    """
     sigmas = target_sigmas(types.radii, target)[:, None] / np.array(tomogram.voxel_spacing)
     centres = angstrom_to_index(truth.positions, tomogram.voxel_spacing, tomogram.origin)
-    return TrainingRun(tomogram.volume, centres, truth.classes, sigmas, tomogram.run)
+    judged = np.empty((0, 3)) if reviewed is None else reviewed
+    hard = angstrom_to_index(judged, tomogram.voxel_spacing, tomogram.origin)
+    return TrainingRun(tomogram.volume, centres, truth.classes, sigmas, tomogram.run, hard)
 
 
 def output_stride(network: str) -> int:

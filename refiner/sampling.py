@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ class RefinerRun:
     voxel_spacing, origin : Å, zyx
     name
         The run, for messages.
+    reviewed : (n, 3) float64 array, Å, zyx
+        Places that a person judged; `truth` says what they are.
     """
 
     volume: NDArray[np.float32]
@@ -53,6 +55,7 @@ class RefinerRun:
     voxel_spacing: Vector
     origin: Vector = (0.0, 0.0, 0.0)
     name: str = ""
+    reviewed: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
 
 
 def stage1_at(run: RefinerRun, places: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -108,6 +111,7 @@ class PatchSampler:
             for c in range(len(radii))
         ]
         self._present = [c for c, members in enumerate(self._truth) if len(members)]
+        self._reviewed = [(r, i) for r, run in enumerate(runs) for i in range(len(run.reviewed))]
 
     @property
     def class_weights(self) -> NDArray[np.float64]:
@@ -155,6 +159,9 @@ class PatchSampler:
         }
 
     def _draw(self, rng: np.random.Generator) -> _Place:
+        if self._reviewed and rng.random() < self.settings.review_share:
+            r, i = self._reviewed[rng.integers(len(self._reviewed))]
+            return self._labelled(self.runs[r], self.runs[r].reviewed[i])
         if self._present and rng.random() < self.settings.truth_share:
             members = self._truth[self._present[rng.integers(len(self._present))]]
             r, i = members[rng.integers(len(members))]
@@ -162,12 +169,16 @@ class PatchSampler:
             radius = self.radii[run.truth.classes[i]]
             # Where a candidate of it would lie: within a fifth of the radius, mostly.
             place = run.truth.positions[i] + rng.normal(0, 0.1 * radius, 3)
-            label = label_places(place[None], run.truth, self.radii, self.settings.reach)
-            stage1 = stage1_at(run, place[None])[0]
-            return _Place(run, place, stage1, label.classes[0], label.targets[0])
+            return self._labelled(run, place)
         r, i = self._candidates[rng.integers(len(self._candidates))]
         run, label = self.runs[r], self._labels[r]
         return _Place(run, run.places[i], run.stage1[i], label.classes[i], label.targets[i])
+
+    def _labelled(self, run: RefinerRun, place: NDArray[np.float64]) -> _Place:
+        """A place that is no candidate, with what its scores and its label would be."""
+        label = label_places(place[None], run.truth, self.radii, self.settings.reach)
+        stage1 = stage1_at(run, place[None])[0]
+        return _Place(run, place, stage1, label.classes[0], label.targets[0])
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ class RefinerSettings:
     """Å; training patches are shifted by up to this along each axis."""
     truth_share: float = 0.25
     """Share of training patches around jittered true positions instead of candidates."""
+    review_share: float = 0.2
+    """Share of training patches at places that a person judged (`data.review_user`)."""
     reach: float = 0.6
     """A candidate within this many radii of a particle is labelled as that particle."""
     mixup: float = 0.0

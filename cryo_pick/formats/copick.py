@@ -34,7 +34,14 @@ from cryo_pick.formats.copick_config import (
     read_config,
 )
 from cryo_pick.formats.copick_layout import CopickLayout
-from cryo_pick.formats.copick_picks import PicksName, parse_picks, picks_json, safe_name
+from cryo_pick.formats.copick_picks import (
+    ACCEPTED,
+    REJECTED,
+    PicksName,
+    parse_picks,
+    picks_json,
+    safe_name,
+)
 from cryo_pick.formats.location import Location
 from cryo_pick.formats.ome_zarr import open_ome_zarr, write_ome_zarr
 from cryo_pick.objects import ParticleTypes
@@ -137,7 +144,8 @@ class CopickProject:
         Parameters
         ----------
         user_id, session_id
-            None: everybody's but this program's own (:data:`OWN_USER`), every session.
+            None: everybody's but this program's own (:data:`OWN_USER`), every session but those of
+            reviews. What a reviewer rejected is read only where its session is named.
 
         Raises
         ------
@@ -149,8 +157,7 @@ class CopickProject:
         makers: dict[str, list[str]] = {}
         for name, place in self.layout.picks_files(run).items():
             name, content = _owner(name, place)
-            own = user_id is None and name.user_id == OWN_USER
-            if own or not _is_wanted(name, user_id, session_id):
+            if not _is_wanted(name, user_id, session_id):
                 continue
             if name.object_name in self.other_objects:
                 continue
@@ -277,6 +284,12 @@ def _owner(name: PicksName, place: Location) -> tuple[PicksName, Any]:
 
 
 def _is_wanted(name: PicksName, user_id: str | None, session_id: str | None) -> bool:
+    if session_id is None and name.session_id == REJECTED:
+        return False
+    if user_id is None and (
+        name.user_id == OWN_USER or (session_id, name.session_id) == (None, ACCEPTED)
+    ):
+        return False
     return user_id in (None, name.user_id) and session_id in (None, name.session_id)
 
 

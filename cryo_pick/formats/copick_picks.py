@@ -15,6 +15,9 @@ from cryo_pick.errors import InputError, raise_all
 IDENTITY = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 MAX_PROBLEMS = 10
 
+ACCEPTED, REJECTED = "review-accepted", "review-rejected"
+"""Sessions of the picks that `cryo-pick review` writes: particles, and places that are none."""
+
 
 @dataclass(frozen=True)
 class PicksName:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from cryo_pick.cache import cached_tomogram
 from cryo_pick.config import Config
 from cryo_pick.coordinates import angstrom_to_index
 from cryo_pick.errors import ConfigError, InputError, raise_all
 from cryo_pick.formats.copick import CopickProject, open_project
+from cryo_pick.formats.copick_picks import ACCEPTED, REJECTED
 from cryo_pick.logs import progress
 from cryo_pick.normalize import IntensityStatistics, intensity_statistics
 from cryo_pick.normalized import NormalizedVolume
 from cryo_pick.objects import CZII_TYPES, ParticleTypes
 from cryo_pick.picks import Picks
 from cryo_pick.tomogram import Tomogram
+
+log = logging.getLogger(__name__)
 
 SAME_SPACING = 0.01
 """Relative difference of voxel spacings below which tomograms are taken to be alike."""
@@ -34,12 +40,15 @@ class DataRun:
     statistics
         Of the volume as stored.
     truth
-        Empty where the project has no picks of it.
+        Empty where the project has no picks of it. Holds what a reviewer accepted.
+    reviewed : (n, 3) float64 array, Å, zyx
+        Places that a reviewer judged (`data.review_user`), particles or not.
     """
 
     tomogram: Tomogram
     statistics: IntensityStatistics
     truth: Picks
+    reviewed: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
 
     @property
     def name(self) -> str:
@@ -136,8 +145,36 @@ def _load_run(project: CopickProject, name: str, config: Config) -> DataRun:
     except InputError as error:
         raise InputError(f"run {name!r}: {error}") from error
     truth = project.read_picks(name, config.data.user_id, config.data.session_id)
+    reviewed = np.empty((0, 3))
+    if config.data.review_user is not None and not len(truth):
+        log.warning("run %s: its review is left out, since it has no other picks", name)
+    elif config.data.review_user is not None:
+        accepted, rejected = (
+            project.read_picks(name, config.data.review_user, s) for s in (ACCEPTED, REJECTED)
+        )
+        truth = with_accepted(truth, accepted, project_types(project, config.objects).radii)
+        reviewed = np.concatenate([accepted.positions, rejected.positions])
     normalised = NormalizedVolume(tomogram.volume, statistics)
-    return DataRun(replace(tomogram, volume=normalised), statistics, truth)
+    return DataRun(replace(tomogram, volume=normalised), statistics, truth, reviewed)
+
+
+def with_accepted(truth: Picks, accepted: Picks, radii: NDArray[np.float64]) -> Picks:
+    """Truth and what a reviewer accepted, without what is there already.
+
+    An accepted pick within half a radius of a true particle of its class is that particle.
+
+    Parameters
+    ----------
+    truth, accepted
+    radii : (k,) array, Å
+    """
+    new = np.ones(len(accepted), bool)
+    for k, radius in enumerate(radii.tolist()):
+        known = truth.of_class(k).positions
+        own = np.flatnonzero(accepted.classes == k)
+        if len(known) and len(own):
+            new[own] = cKDTree(known).query(accepted.positions[own])[0] > radius / 2
+    return Picks.concatenate([truth, accepted[new]])
 
 
 def _misplaced(run: DataRun) -> list[str]:

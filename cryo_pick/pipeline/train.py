@@ -92,10 +92,13 @@ def train_detector_fold(
         config.loss,
         config.augment,
         config.train,
+        *_judged(runs),
     )
     if _is_done(weights, DETECTORS, identity):
         return
-    samples = [training_run(r.tomogram, r.truth, data.types, config.target) for r in runs]
+    samples = [
+        training_run(r.tomogram, r.truth, data.types, config.target, r.reviewed) for r in runs
+    ]
     with _shown(f"Training detector{_of(fold)}") as show:
         module, result = train_detector(
             samples, len(data.types), config.model, config.loss, config.augment, config.train, work,
@@ -160,7 +163,7 @@ def refiner_run(run: DataRun, folder: TrainFolder) -> RefinerRun:
     t = run.tomogram
     return RefinerRun(
         t.volume, heatmap.values, heatmap.stride, found.positions, found.stage1, run.truth,
-        t.voxel_spacing, t.origin, run.name,
+        t.voxel_spacing, t.origin, run.name, run.reviewed,
     )  # fmt: skip
 
 
@@ -176,7 +179,9 @@ def train_refiner_fold(
     """Train one refiner on the out-of-fold candidates of the runs outside a fold."""
     runs = data.fold(folds, fold, inside=False)
     made = [read_candidates(folder.candidates(r.name)).metadata.get("identity") for r in runs]
-    identity = _identity([r.name for r in runs], data.types, config.refiner, config.augment, made)
+    identity = _identity(
+        [r.name for r in runs], data.types, config.refiner, config.augment, made, *_judged(runs)
+    )
     if _is_done(weights, REFINERS, identity):
         return
     samples = [refiner_run(r, folder) for r in runs]
@@ -308,6 +313,11 @@ def _identity(*parts: Any) -> str:
 
     text = json.dumps([plain(p) for p in parts], sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+
+def _judged(runs: Sequence[DataRun]) -> list[Any]:
+    """What a person judged, as a part of a training's identity; empty where nobody did."""
+    return [[r.name, r.reviewed.tolist(), len(r.truth)] for r in runs if len(r.reviewed)]
 
 
 def _is_done(weights: Path, package: str, identity: str) -> bool:

@@ -231,3 +231,17 @@ def test_padded_crop_against_padding_the_whole(start, size):
     part = padded[box]
     expected[tuple(map(slice, part.shape))] = part
     np.testing.assert_array_equal(padded_crop(volume, start, size), expected)
+
+
+def test_places_that_a_person_judged_count_as_one_more_class():
+    """With one class present, half of the crops around something are around the judged place."""
+    place = np.array([15.0, 25.0, 35.0])
+    run = replace(scene(classes=(1,)), reviewed=place[None])
+    batch = sampler([run], centred=1.0).batch(0, 400)
+    starts = np.array([start_of(image[0]) for image in batch["image"]])
+    inside = ((place >= starts) & (place < starts + np.array([8, 16, 16]))).all(1)
+    without = sampler([replace(run, reviewed=np.empty((0, 3)))], centred=1.0).batch(0, 400)
+    others = np.array([start_of(image[0]) for image in without["image"]])
+    by_chance = ((place >= others) & (place < others + np.array([8, 16, 16]))).all(1)
+    expected = 0.5 + 0.5 * by_chance.mean()
+    assert abs(inside.mean() - expected) < 0.1

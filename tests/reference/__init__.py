@@ -1,1 +1,1 @@
-"""Slow, obvious re-implementations, used as oracles."""
+"""Slow, obvious re-implementations, used as oracles, and a browser to look at pages with."""

@@ -1,5 +1,7 @@
 """Patches with a bright voxel at the true centre: offset, label and heatmap must point at it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -131,3 +133,18 @@ def test_runs_without_candidates_are_refused():
     with pytest.raises(ValueError, match="at least one candidate"):
         sampler([none])
     assert sampler([none, run], truth_share=0.0).batch(0, 2)["label"].shape == (2,)
+
+
+def test_places_that_a_person_judged_are_drawn_with_the_label_that_the_truth_gives_them():
+    run = scene()
+    empty = index_to_angstrom([[16, 30, 8]], SPACING, ORIGIN)
+    judged = np.concatenate([run.truth.positions[:1], empty])
+    reviewed = replace(run, reviewed=judged)
+    batch = sampler([reviewed], NONE, review_share=1.0, truth_share=0.0, jitter=0.0).batch(0, 80)
+    labels = batch["label"]
+    assert set(labels.tolist()) == {0, 2}
+    for patch, label in zip(batch["patch"][:, 0], labels, strict=True):
+        assert (patch == 1).any() == (label == 0)
+    # Without a review nothing is drawn otherwise than before.
+    one, other = (sampler([run], review_share=s).batch(0, 20) for s in (0.0, 0.9))
+    assert all(np.array_equal(one[name], other[name]) for name in one)

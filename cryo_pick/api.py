@@ -74,7 +74,7 @@ def open_tomogram(
 
     Examples
     --------
-    >>> tomogram = open_tomogram(project, "run_001")
+    >>> tomogram = open_tomogram(project, "SIM-0000")
     >>> tomogram.shape, tomogram.voxel_spacing
     ((40, 72, 80), (20.0, 20.0, 20.0))
     """
@@ -115,8 +115,8 @@ def read_picks(
     Examples
     --------
     >>> truth = read_picks(project)
-    >>> sorted(truth)[0], truth["run_001"].positions.shape[1]
-    ('run_001', 3)
+    >>> sorted(truth)[0], truth["SIM-0000"].positions.shape[1]
+    ('SIM-0000', 3)
     """
     from cryo_pick.formats.picks_file import read_picks as read
 
@@ -136,8 +136,8 @@ def write_picks(path: str | Path, picks: Mapping[str, Picks], types: ParticleTyp
     Examples
     --------
     >>> types = open_project(project).types
-    >>> write_picks("picks.csv", {"run_001": Picks([[30.0, 20, 10]], [0], [0.5])}, types)
-    >>> read_picks("picks.csv", types)["run_001"].positions
+    >>> write_picks("picks.csv", {"SIM-0000": Picks([[30.0, 20, 10]], [0], [0.5])}, types)
+    >>> read_picks("picks.csv", types)["SIM-0000"].positions
     array([[30., 20., 10.]])
     """
     from cryo_pick.errors import ConfigError
@@ -199,7 +199,7 @@ def find_candidates(tomogram: Tomogram, picker: Picker) -> Candidates:
     Examples
     --------
     >>> picker = load_bundle(bundle)
-    >>> candidates = find_candidates(open_tomogram(project, "run_001"), picker)
+    >>> candidates = find_candidates(open_tomogram(project, "SIM-0000"), picker)
     >>> candidates.stage1.shape == (len(candidates), len(picker.bundle.types))
     True
     """
@@ -235,7 +235,7 @@ def cut_candidates(
     Examples
     --------
     >>> picker = load_bundle(bundle)
-    >>> candidates = find_candidates(open_tomogram(project, "run_001"), picker)
+    >>> candidates = find_candidates(open_tomogram(project, "SIM-0000"), picker)
     >>> few = cut_candidates(candidates, picker, dict.fromkeys(picker.bundle.types.names, 1.0))
     >>> many = cut_candidates(candidates, picker, dict.fromkeys(picker.bundle.types.names, 0.0))
     >>> len(few) <= len(many)
@@ -348,7 +348,7 @@ def simulate(
     --------
     >>> made = simulate("simulated", runs=1, shape=(24, 48, 48), seed=1)
     >>> made.runs
-    ['run_001']
+    ['SIM-0000']
     """
     from cryo_pick.simulate.project import SimulationPlan, write_simulation
     from cryo_pick.simulate.run import SimulateSettings

@@ -63,11 +63,11 @@ def test_a_picker_finds_what_the_command_finds(project, bundle, tmp_path):
 
     out = tmp_path / "out"
     words = ["predict", str(project), "--model", str(bundle), "--out", str(out)]
-    assert main([*words, "infer.engine=torch", "data.runs=[run_001]"]) == 0
+    assert main([*words, "infer.engine=torch", "data.runs=[SIM-0000]"]) == 0
     picker = api.load_bundle(bundle)
-    found = api.find_candidates(api.open_tomogram(project, "run_001"), picker)
+    found = api.find_candidates(api.open_tomogram(project, "SIM-0000"), picker)
     picks = api.cut_candidates(found, picker)
-    written = api.read_picks(out, picker.bundle.types).get("run_001")
+    written = api.read_picks(out, picker.bundle.types).get("SIM-0000")
     assert len(picks) == (0 if written is None else len(written))
     if written is not None:
         np.testing.assert_allclose(np.sort(picks.scores), np.sort(written.scores), atol=0.02)

@@ -77,7 +77,7 @@ def doubts_of_run(
     if candidates.stage2 is not None:
         alone = fits["one_stage"]
         differ = (blended_scores(candidates, alone.blend) >= alone.cut) != (scores >= fit.cut)
-    disagree = differ.any(1)
+    disagree = np.asarray(differ.any(axis=1))
     distance = np.where(disagree[:, None] & ~differ, np.inf, np.abs(margin))
     proposed = distance.argmin(1)
     urgency = distance[np.arange(len(candidates)), proposed]

@@ -79,7 +79,10 @@ def main() -> None:
         config = replace(config, data=base.data)
         members, steps, oof = [], 0, {}
         for fold in numbers:
-            runs = [refiner_run(r, folder) for r in data.fold(folds, fold, inside=False)]
+            runs = [
+                refiner_run(r, folder, base.candidates.merge_distance)
+                for r in data.fold(folds, fold, inside=False)
+            ]
             with tempfile.TemporaryDirectory() as work:
                 module, result = train_refiner(
                     runs, data.types, config.refiner, config.augment, Path(work)
@@ -87,7 +90,7 @@ def main() -> None:
             members.append(module)
             steps = result.steps
             for run in data.fold(folds, fold, inside=True):
-                own = refiner_run(run, folder)
+                own = refiner_run(run, folder, base.candidates.merge_distance)
                 plain = read_candidates(folder.candidates(run.name)).candidates
                 plain = Candidates(plain.positions, plain.stage1)
                 oof[run.name] = score_run(run, own.heatmap, own.stride, plain, [module], config)

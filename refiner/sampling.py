@@ -18,10 +18,6 @@ from refiner.labels import label_places
 from refiner.patches import cut_patches, patch_starts
 from refiner.settings import RefinerSettings
 
-STAGE1_REACH = 15.0
-"""Å around a true position in which its stage-1 scores are looked up; half of the default
-`candidates.merge_distance`, which is how far a candidate's own scores are looked up."""
-
 
 @dataclass(frozen=True)
 class RefinerRun:
@@ -44,6 +40,9 @@ class RefinerRun:
         The run, for messages.
     reviewed : (n, 3) float64 array, Å, zyx
         Places that a person judged; `truth` says what they are.
+    stage1_reach
+        Å around a place in which its stage-1 scores are looked up; half of the merge distance, as
+        for a candidate.
     """
 
     volume: NDArray[np.float32]
@@ -56,6 +55,7 @@ class RefinerRun:
     origin: Vector = (0.0, 0.0, 0.0)
     name: str = ""
     reviewed: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    stage1_reach: float = 20.0
 
 
 def stage1_at(run: RefinerRun, places: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -67,7 +67,7 @@ def stage1_at(run: RefinerRun, places: NDArray[np.float64]) -> NDArray[np.float3
     index = angstrom_to_index(places, run.voxel_spacing, run.origin)
     cells = voxel_to_heatmap_index(index, run.stride)
     cell = np.array(run.voxel_spacing) * run.stride
-    return scores_around(run.heatmap, cells, cell, STAGE1_REACH)
+    return scores_around(run.heatmap, cells, cell, run.stage1_reach)
 
 
 class PatchSampler:

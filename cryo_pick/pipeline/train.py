@@ -156,14 +156,14 @@ def predict_fold(
             advance(1)
 
 
-def refiner_run(run: DataRun, folder: TrainFolder) -> RefinerRun:
+def refiner_run(run: DataRun, folder: TrainFolder, merge_distance: float) -> RefinerRun:
     """A run with its out-of-fold heatmap and candidates, ready to draw patches from."""
     heatmap = read_heatmap(folder.heatmap(run.name))
     found = read_candidates(folder.candidates(run.name)).candidates
     t = run.tomogram
     return RefinerRun(
         t.volume, heatmap.values, heatmap.stride, found.positions, found.stage1, run.truth,
-        t.voxel_spacing, t.origin, run.name, run.reviewed,
+        t.voxel_spacing, t.origin, run.name, run.reviewed, merge_distance / 2,
     )  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def train_refiner_fold(
     )
     if _is_done(weights, REFINERS, identity):
         return
-    samples = [refiner_run(r, folder) for r in runs]
+    samples = [refiner_run(r, folder, config.candidates.merge_distance) for r in runs]
     with _shown(f"Training refiner{_of(fold)}") as show:
         module, result = train_refiner(
             samples,

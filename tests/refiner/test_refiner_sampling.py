@@ -108,7 +108,7 @@ def test_a_true_position_has_the_scores_that_its_candidate_would_have():
     # A little beside it, as a jittered true position is: 11 Å lead into the next cell of 20 Å.
     beside = candidates.positions + np.array([0.0, 0.0, 11.0])
     np.testing.assert_allclose(stage1_at(run, beside), candidates.stage1)
-    beyond = candidates.positions + np.array([0.0, 0.0, 16.0])
+    beyond = candidates.positions + np.array([0.0, 0.0, 21.0])
     assert (stage1_at(run, beyond) == 0).all()
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from cryo_pick.candidates import Candidates
 from cryo_pick.config import Config, compose
-from cryo_pick.formats.candidates_npz import read_candidates
+from cryo_pick.objects import ParticleTypes
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.dataset import Dataset, load_dataset
 from cryo_pick.pipeline.fit import fit_candidates
@@ -30,7 +30,9 @@ from cryo_pick.pipeline.heatmaps import find_candidates
 from cryo_pick.pipeline.results import read_config
 from cryo_pick.pipeline.train import TrainFolder, predict_fold, refiner_run, score_run
 from cryo_pick.pipeline.whole import open_training_data
+from cryo_pick.tomogram import Tomogram
 from cryo_pick.weights import load_network
+from detector.candidates import heatmap_candidates
 from detector.engine import make_engine
 from detector.heatmap import Heatmap
 from detector.train import output_stride
@@ -39,6 +41,7 @@ from metrics.curves import hits_per_class
 from metrics.evaluate import evaluate
 from metrics.thresholds import cut
 from refiner.blend import Blend, scored_picks
+from refiner.sampling import RefinerRun
 from refiner.train import train_refiner
 
 
@@ -51,6 +54,7 @@ def main() -> None:
     parser.add_argument("judge")
     parser.add_argument("variants", nargs="+")
     parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--steps", type=int, help="train by steps, not by time: on a busy machine")
     args = parser.parse_args()
     base = read_config(args.bundle)
     data, folds = open_training_data(base)
@@ -61,28 +65,37 @@ def main() -> None:
             data.fold(folds, fold, inside=True), data.types, folder.detector(fold), base, folder
         )
     judge = load_dataset(compose([f"data={args.judge}"]))
-    seen = judge_candidates(judge, base, folder, numbers)
+    found = judge_candidates(judge, base, folder, numbers)
     print(
         "| variant | steps | s to score a run | nested: one | two | judge: one | two "
         "| judge, best: one | two |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for variant in args.variants:
+        limit = f"refiner.optimizer.steps={args.steps}" if args.steps else ""
         config = compose(
             [
                 "experiment=cpu",
-                f"refiner.optimizer.minutes={args.minutes}",
-                "refiner.optimizer.steps=1000000",
+                f"refiner.optimizer.minutes={'null' if args.steps else args.minutes}",
+                limit or "refiner.optimizer.steps=1000000",
                 *variant.split(),
             ]
         )
         config = replace(config, data=base.data)
+        own = {
+            r.name: with_candidates(
+                refiner_run(r, folder, config.candidates.merge_distance), config, data.types
+            )
+            for r in data.runs.values()
+            if r.name in folds
+        }
+        seen = {
+            n: (heatmap, candidates_of(heatmap, judge.runs[n].tomogram, config, judge.types))
+            for n, (heatmap, _) in found.items()
+        }
         members, steps, oof = [], 0, {}
         for fold in numbers:
-            runs = [
-                refiner_run(r, folder, base.candidates.merge_distance)
-                for r in data.fold(folds, fold, inside=False)
-            ]
+            runs = [own[r.name] for r in data.fold(folds, fold, inside=False)]
             with tempfile.TemporaryDirectory() as work:
                 module, result = train_refiner(
                     runs, data.types, config.refiner, config.augment, Path(work)
@@ -90,10 +103,9 @@ def main() -> None:
             members.append(module)
             steps = result.steps
             for run in data.fold(folds, fold, inside=True):
-                own = refiner_run(run, folder, base.candidates.merge_distance)
-                plain = read_candidates(folder.candidates(run.name)).candidates
-                plain = Candidates(plain.positions, plain.stage1)
-                oof[run.name] = score_run(run, own.heatmap, own.stride, plain, [module], config)
+                mine = own[run.name]
+                plain = Candidates(mine.places, mine.stage1)
+                oof[run.name] = score_run(run, mine.heatmap, mine.stride, plain, [module], config)
         started = time.monotonic()
         judged = {
             n: score_run(r, seen[n][0].values, seen[n][0].stride, seen[n][1], members, config)
@@ -101,6 +113,23 @@ def main() -> None:
         }
         seconds = (time.monotonic() - started) / len(judged)
         report(variant, steps, seconds, oof, judged, data, folds, judge, config)
+
+
+def candidates_of(
+    heatmap: Heatmap, tomogram: Tomogram, config: Config, types: ParticleTypes
+) -> Candidates:
+    """Candidates of a heatmap as a variant's `candidates` settings want them."""
+    return heatmap_candidates(
+        heatmap, tomogram.voxel_spacing, tomogram.origin, config.candidates, types
+    )
+
+
+def with_candidates(run: RefinerRun, config: Config, types: ParticleTypes) -> RefinerRun:
+    """A run with the candidates that a variant's settings find in its heatmap."""
+    found = heatmap_candidates(
+        Heatmap(run.heatmap, run.stride), run.voxel_spacing, run.origin, config.candidates, types
+    )
+    return replace(run, places=found.positions, stage1=found.stage1)
 
 
 def judge_candidates(

@@ -148,3 +148,13 @@ def test_places_that_a_person_judged_are_drawn_with_the_label_that_the_truth_giv
     # Without a review nothing is drawn otherwise than before.
     one, other = (sampler([run], review_share=s).batch(0, 20) for s in (0.0, 0.9))
     assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_class_weights_favour_the_rare_and_have_mean_one_over_samples():
+    run = scene()
+    made = sampler([run], NONE, truth_share=0.0)
+    frequency = np.array([5, 1, 3]) / 9  # five particles of a, one of b, three places of nothing
+    np.testing.assert_allclose(made.class_weights @ frequency, 1)
+    np.testing.assert_allclose(made.class_weights**-2 / (made.class_weights**-2).sum(), frequency)
+    even = sampler([run], NONE, truth_share=1.0).class_weights
+    np.testing.assert_allclose(even[0], even[1])

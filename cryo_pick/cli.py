@@ -69,6 +69,20 @@ COMMANDS = (
         example="evaluate picks.csv project",
     ),
     Command(
+        "import",
+        "read picks or volumes of other programs",
+        "cryo_pick.commands.import_",
+        configured=True,
+        example="import particles.star --from relion5 --tomograms project --out picks.csv",
+    ),
+    Command(
+        "export",
+        "write picks or volumes for other programs",
+        "cryo_pick.commands.export",
+        configured=True,
+        example="export picks.csv --to relion5 --tomograms project --out relion",
+    ),
+    Command(
         "report",
         "write an HTML report with tables, curves and slices",
         "cryo_pick.commands.report",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryo_pick.closest import closest_hint
-from cryo_pick.coordinates import as_vector
+from cryo_pick.coordinates import Vector, as_vector
 from cryo_pick.errors import InputError
 from cryo_pick.files import write_text_atomic
 from cryo_pick.formats.choices import choose_origin, choose_runs
@@ -32,6 +32,7 @@ from cryo_pick.formats.copick_config import (
     new_config,
     parse_objects,
     read_config,
+    with_thresholds,
 )
 from cryo_pick.formats.copick_layout import CopickLayout
 from cryo_pick.formats.copick_picks import (
@@ -196,6 +197,27 @@ class CopickProject:
             written[-1].write_bytes(text.encode())
         return written
 
+    def write_thresholds(self, thresholds: Mapping[str, float | None]) -> None:
+        """Write score thresholds into the config, as `metadata.score_threshold` of each object.
+
+        Parameters
+        ----------
+        thresholds
+            By class; None: nothing of it is kept.
+
+        Raises
+        ------
+        InputError
+            If the project has no such class or no config file, or the file can't be written.
+        """
+        for name in thresholds:
+            self._class_index(name, self.config)
+        if not self.config.exists():
+            raise InputError(f"{self.config}: there is no config to write thresholds into")
+        changed = with_thresholds(read_config(self.config), thresholds)
+        text = json.dumps(changed, indent=1, ensure_ascii=False, allow_nan=False)
+        self.config.write_bytes(f"{text}\n".encode())
+
     def add_tomogram(
         self,
         run: str,
@@ -203,14 +225,15 @@ class CopickProject:
         spacing: float | Sequence[float],
         tomo_type: str,
         version: str = "0.4",
+        origin: Vector = (0.0, 0.0, 0.0),
     ) -> Path:
         """Write a tomogram into the static root and return its folder.
 
         Parameters
         ----------
         volume : (d, h, w) array, zyx
-        spacing : Å, zyx
-            The folder is called after the first of them.
+        spacing, origin : Å, zyx
+            The folder is called after the first spacing.
 
         Raises
         ------
@@ -224,7 +247,7 @@ class CopickProject:
         path = (folder / f"{tomo_type}.zarr").local
         if path is None:
             raise InputError(f"{folder}: tomograms are written to local folders only")
-        write_ome_zarr(path, volume, vector, version=version)
+        write_ome_zarr(path, volume, vector, version=version, origin=origin)
         return path
 
     def _check_run(self, run: str) -> None:

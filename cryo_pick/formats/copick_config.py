@@ -9,16 +9,34 @@ from typing import Any
 
 from cryo_pick.errors import InputError, raise_all
 from cryo_pick.formats.location import Location
-from cryo_pick.objects import ParticleType, ParticleTypes
+from cryo_pick.objects import CZII_TYPES, ParticleType, ParticleTypes
 
 log = logging.getLogger(__name__)
 
 CONFIG_NAME = "copick_config.json"
 """Name of the config that is written; any JSON file with `pickable_objects` is read."""
+BARE_ROOTS = ("overlay", "static")
+"""Folders of a project that has no config, as the CZII challenge gives it."""
+THRESHOLD_KEY = "score_threshold"
+"""Key of an object's metadata that holds the fitted threshold."""
+
+
+def is_bare_project(place: Location) -> bool:
+    """Whether a folder has a project's roots, as the CZII challenge's download, but no config."""
+    return any((place / root / "ExperimentRuns").is_folder() for root in BARE_ROOTS)
+
+
+def bare_config() -> dict[str, Any]:
+    """What the config of the CZII challenge's download would say: its objects, and both roots."""
+    roots = {f"{root}_root": root for root in BARE_ROOTS}
+    return {"pickable_objects": objects_json(CZII_TYPES), **roots}
 
 
 def find_config(place: Location) -> Location:
     """Config file of a project: `place` itself, or the one in the folder `place`.
+
+    Of a folder with the roots of the CZII challenge's download and no config, it is the file that
+    would be there; :func:`read_config` knows what it would say.
 
     Raises
     ------
@@ -38,6 +56,8 @@ def find_config(place: Location) -> Location:
     if found:
         listed = ", ".join(f.name for f in found)
         raise InputError(f"{place}: more than one copick config ({listed}); name one of them")
+    if is_bare_project(place):
+        return place / CONFIG_NAME
     raise InputError(f"{place}: no copick config in this folder (a JSON with `pickable_objects`)")
 
 
@@ -51,13 +71,17 @@ def is_config(place: Location) -> bool:
 
 
 def read_config(place: Location) -> dict[str, Any]:
-    """Content of a copick config of the filesystem kind.
+    """Content of a copick config of the filesystem kind, or that of :func:`bare_config`.
 
     Raises
     ------
     InputError
         If it isn't one.
     """
+    folder = Location(place.fs, place.path.rpartition("/")[0])
+    if place.name == CONFIG_NAME and not place.exists() and is_bare_project(folder):
+        log.info("%s: no copick config; taking the CZII challenge's objects", folder)
+        return bare_config()
     config = place.read_json()
     if not isinstance(config, dict) or "pickable_objects" not in config:
         raise InputError(f"{place}: no copick config; expected an object with `pickable_objects`")
@@ -210,7 +234,23 @@ def distinct_roots(config: Mapping[str, Any], place: Location) -> tuple[Location
 
 def new_config(folder: Path, name: str, types: ParticleTypes, user_id: str) -> dict[str, Any]:
     """Config of a project whose roots are the folders ``overlay`` and ``static`` in `folder`."""
-    objects = [
+    config: dict[str, Any] = {
+        "name": name,
+        "description": "Made by cryo-pick",
+        "version": "1.0.0",
+        "config_type": "filesystem",
+        "pickable_objects": objects_json(types),
+        "user_id": user_id,
+    }
+    for kind in ("overlay", "static"):
+        config[f"{kind}_root"] = f"local://{folder.as_posix()}/{kind}"
+        config[f"{kind}_fs_args"] = {"auto_mkdir": True}
+    return config
+
+
+def objects_json(types: ParticleTypes) -> list[dict[str, Any]]:
+    """`pickable_objects` of a config."""
+    return [
         {
             "name": t.name,
             "is_particle": True,
@@ -221,15 +261,23 @@ def new_config(folder: Path, name: str, types: ParticleTypes, user_id: str) -> d
         }
         for t in types
     ]
-    config: dict[str, Any] = {
-        "name": name,
-        "description": "Made by cryo-pick",
-        "version": "1.0.0",
-        "config_type": "filesystem",
-        "pickable_objects": objects,
-        "user_id": user_id,
-    }
-    for kind in ("overlay", "static"):
-        config[f"{kind}_root"] = f"local://{folder.as_posix()}/{kind}"
-        config[f"{kind}_fs_args"] = {"auto_mkdir": True}
-    return config
+
+
+def with_thresholds(
+    config: Mapping[str, Any], thresholds: Mapping[str, float | None]
+) -> dict[str, Any]:
+    """A config whose objects say their score threshold in their metadata; all else stays.
+
+    Parameters
+    ----------
+    thresholds
+        By object; None: nothing of it is kept.
+    """
+    objects = []
+    for item in config["pickable_objects"]:
+        name = item.get("name") if isinstance(item, dict) else None
+        if name in thresholds:
+            metadata = {**(item.get("metadata") or {}), THRESHOLD_KEY: thresholds[name]}
+            item = {**item, "metadata": metadata}
+        objects.append(item)
+    return {**config, "pickable_objects": objects}

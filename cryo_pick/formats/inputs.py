@@ -11,7 +11,7 @@ from pathlib import Path
 from cryo_pick.errors import InputError, raise_all
 from cryo_pick.formats.choices import choose_origin, choose_runs
 from cryo_pick.formats.copick import CopickProject, open_project
-from cryo_pick.formats.copick_config import CONFIG_NAME, is_config
+from cryo_pick.formats.copick_config import CONFIG_NAME, is_bare_project, is_config
 from cryo_pick.formats.copick_picks import safe_name
 from cryo_pick.formats.location import Location
 from cryo_pick.formats.mrc import MRC_SUFFIXES, open_mrc
@@ -95,7 +95,8 @@ def _look_into(place: Location) -> CopickProject | dict[str, Location]:
         raise InputError(f"{place}: no such file or folder; expected {LOOKED_FOR}")
     if not place.is_folder():
         raise InputError(f"{place}: can't be used as input; expected {LOOKED_FOR}")
-    if any(n.endswith(".json") and is_config(place / n) for n in place.files()):
+    configs = [n for n in place.files() if n.endswith(".json") and is_config(place / n)]
+    if configs or is_bare_project(place):
         return open_project(place)
     volumes = [place / n for n in place.files() if n.lower().endswith(MRC_SUFFIXES)]
     volumes += [place / n for n in place.folders() if n.endswith(".zarr")]

@@ -16,6 +16,20 @@ from zarr.storage import FsspecStore, LocalStore
 from cryo_pick.errors import InputError
 from cryo_pick.files import write_bytes_atomic
 
+PACKAGES = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "abfs": "adlfs",
+    "ssh": "paramiko",
+    "sftp": "paramiko",
+    "smb": "smbprotocol",
+}
+"""What fsspec needs for a kind of URL."""
+
 
 @dataclass(frozen=True)
 class Location:
@@ -39,7 +53,7 @@ class Location:
         Raises
         ------
         InputError
-            If fsspec doesn't know the protocol or refuses `options`.
+            If fsspec doesn't know the protocol, lacks the package for it, or refuses `options`.
         """
         if isinstance(where, Location):
             return where
@@ -48,6 +62,12 @@ class Location:
             return cls(LocalFileSystem(), str(Path(text).absolute()))
         try:
             fs, path = fsspec.core.url_to_fs(text, **dict(options or {}))
+        except ImportError as error:
+            package = PACKAGES.get(text.partition("://")[0], "the package that it names")
+            raise InputError(
+                f"{text}: this kind of URL needs a package that is missing ({_short(error)}); "
+                f"pip install {package}"
+            ) from error
         except Exception as error:  # every file system has errors of its own
             raise InputError(f"{text}: can't open this URL ({_short(error)})") from error
         return cls(fs, str(path).rstrip("/"))

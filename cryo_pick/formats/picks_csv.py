@@ -11,6 +11,7 @@ from cryo_pick.coordinates import flip_axes
 from cryo_pick.errors import InputError
 from cryo_pick.files import write_text_atomic
 from cryo_pick.formats.picks_table import PicksTable, parse_number, read_text
+from cryo_pick.formats.records import Records, RunPicks, extra_rows
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.picks import Picks
 
@@ -19,21 +20,26 @@ REQUIRED = COLUMNS[1:6]
 
 
 def read_csv(path: str | Path, types: ParticleTypes) -> dict[str, Picks]:
+    """Picks by run, without further columns; see :func:`read_csv_records`."""
+    return read_csv_records(path, types).picks()
+
+
+def read_csv_records(path: str | Path, types: ParticleTypes | None) -> Records:
     """Read picks by run.
 
-    Columns are found by name; `id` and `score` (then 1) may be missing, others are ignored.
+    Columns are found by name; `id` and `score` (then 1) may be missing, others are kept as text.
 
     Parameters
     ----------
     path
         A header without rows means no picks.
     types
-        Classes that may occur.
+        Classes that may occur; None: any.
 
     Returns
     -------
-    dict
-        Picks by run, in the order of the file; a run without a row is not in it.
+    Records
+        In the order of the file; a run without a row is not in it.
 
     Raises
     ------
@@ -43,15 +49,16 @@ def read_csv(path: str | Path, types: ParticleTypes) -> dict[str, Picks]:
     table = PicksTable(str(path), types)
     reader = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
     try:
-        header = [name.strip().lower() for name in next(reader, [])]
+        names = [name.strip() for name in next(reader, [])]
+        header = [n.lower() if n.lower() in COLUMNS else n for n in names]
         _check_header(header, path)
         place = {name: header.index(name) for name in COLUMNS if name in header}
         for row in reader:
             if row:
-                _add_row(table, reader.line_num, row, place, len(header))
+                _add_row(table, reader.line_num, row, place, header)
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num}: {error}") from error
-    return table.picks()
+    return table.records()
 
 
 def write_csv(path: str | Path, picks_by_run: Mapping[str, Picks], types: ParticleTypes) -> None:
@@ -62,16 +69,31 @@ def write_csv(path: str | Path, picks_by_run: Mapping[str, Picks], types: Partic
     ValueError
         If a class of the picks is none of `types`.
     """
+    for picks in picks_by_run.values():
+        types.check_classes(picks.classes)
+    runs = {run: RunPicks(picks) for run, picks in picks_by_run.items()}
+    write_csv_records(path, Records(types.names, runs))
+
+
+def write_csv_records(path: str | Path, records: Records, with_score: bool = True) -> None:
+    """Write picks as :func:`write_csv` does, with their further columns behind the others.
+
+    Parameters
+    ----------
+    with_score
+        False: the bare CZII submission, without score and further columns.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow((*COLUMNS, *records.columns) if with_score else COLUMNS[:6])
     number = 0
-    for run, picks in picks_by_run.items():
-        types.check_classes(picks.classes)
-        rows = zip(picks.classes, flip_axes(picks.positions), picks.scores, strict=True)
-        for index, (x, y, z), score in rows:
-            place = (f"{x:.4f}", f"{y:.4f}", f"{z:.4f}")
-            writer.writerow((number, run, types[int(index)].name, *place, f"{score:.6f}"))
+    for run, found in records.runs.items():
+        picks = found.picks
+        more = extra_rows(records, run)
+        columns = (picks.classes, flip_axes(picks.positions), picks.scores, more)
+        for index, (x, y, z), score, extra in zip(*columns, strict=True):
+            row = (number, run, records.names[int(index)], f"{x:.4f}", f"{y:.4f}", f"{z:.4f}")
+            writer.writerow((*row, f"{score:.6f}", *extra) if with_score else row)
             number += 1
     write_text_atomic(path, text.getvalue())
 
@@ -89,10 +111,10 @@ def _check_header(header: list[str], path: str | Path) -> None:
 
 
 def _add_row(
-    table: PicksTable, line: int, row: list[str], place: Mapping[str, int], n_columns: int
+    table: PicksTable, line: int, row: list[str], place: Mapping[str, int], header: list[str]
 ) -> None:
-    if len(row) != n_columns:
-        table.problem(line, f"expected {n_columns} fields, but found {len(row)}")
+    if len(row) != len(header):
+        table.problem(line, f"expected {len(header)} fields, but found {len(row)}")
         return
     value = {name: row[i].strip() for name, i in place.items()}
     try:
@@ -101,4 +123,5 @@ def _add_row(
     except ValueError as error:
         table.problem(line, str(error))
         return
-    table.add(line, value["experiment"], value["particle_type"], xyz, score)
+    extra = {n: v.strip() for n, v in zip(header, row, strict=True) if n and n not in place}
+    table.add(line, value["experiment"], value["particle_type"], xyz, score, extra)

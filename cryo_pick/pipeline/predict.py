@@ -233,6 +233,7 @@ def predict_run(source: InputRun, picker: Picker, folder: Path, overwrite: bool)
         "seconds": round(seconds, 2),
         "warnings": found,
         "source": source.path,
+        "shape": list(tomogram.shape),
         "voxel_spacing": list(tomogram.voxel_spacing),
         "origin": list(tomogram.origin),
     }

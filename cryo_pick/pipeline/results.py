@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib import metadata
@@ -17,6 +18,7 @@ from cryo_pick.config import Config, from_mapping
 from cryo_pick.errors import InputError
 from cryo_pick.files import write_text_atomic
 from cryo_pick.formats.candidates_npz import read_candidates
+from cryo_pick.formats.copick import open_project
 from cryo_pick.pipeline.bundle import Bundle, read_bundle, write_bundle
 from cryo_pick.pipeline.copies import is_copy, original, turned
 from cryo_pick.pipeline.dataset import Dataset, load_dataset
@@ -113,6 +115,21 @@ def fit_bundle(
     write_bundle(folder, bundle)
     write_text_atomic(folder / "model-card.md", model_card(bundle))
     return bundle, outcome
+
+
+def write_thresholds(bundle: Bundle, project: str | Path) -> None:
+    """Write the thresholds of the last stage into a copick project's config.
+
+    Raises
+    ------
+    InputError
+        If the project can't be written, or lacks a class.
+    """
+    cuts = bundle.fits["two_stage" if "two_stage" in bundle.fits else "one_stage"].cut.tolist()
+    kept = {
+        t.name: c if math.isfinite(c) else None for t, c in zip(bundle.types, cuts, strict=True)
+    }
+    open_project(project).write_thresholds(kept)
 
 
 def _members(folder: Path, stage: str) -> tuple[str, ...]:

@@ -12,7 +12,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 SPACING = 10.012
-TYPES = ("apo-ferritin", "beta-amylase", "beta-galactosidase") + (
+TYPES = (
+    "apo-ferritin",
+    "beta-amylase",
+    "beta-galactosidase",
     "ribosome",
     "thyroglobulin",
     "virus-like-particle",
@@ -82,7 +85,10 @@ def starfile_star(path):
 
 def star_points(table, xyz, run):
     columns = (table[run], table.rlnObjectName, *xyz, table.rlnAutopickFigureOfMerit)
-    return [[r, n, float(x), float(y), float(z), float(s)] for r, n, x, y, z, s in zip(*columns)]
+    return [
+        [r, n, float(x), float(y), float(z), float(s)]
+        for r, n, x, y, z, s in zip(*columns, strict=True)
+    ]
 
 
 def pandas_csv(path):
@@ -124,7 +130,7 @@ def json_eman(folder):
         for x, y, z, _, score, kind in info["boxes_3d"]:
             boxer = [
                 (v / SPACING * info["apix_unbin"] + n // 2) * SPACING
-                for v, n in zip((x, y, z), SHAPE[::-1])
+                for v, n in zip((x, y, z), SHAPE[::-1], strict=True)
             ]
             name = info["class_list"][str(kind)]["name"]
             points.append([file.name.removesuffix("_info.json"), name, *boxer, score])
@@ -147,7 +153,7 @@ def dynamotable_tbl(path):
 
     table = dynamotable.read(path)
     doc = Path(path).with_suffix(".doc").read_text().split()
-    runs = dict(zip(map(int, doc[::2]), doc[1::2]))
+    runs = dict(zip(map(int, doc[::2]), doc[1::2], strict=True))
     return [
         [runs[int(r["tomo"])], TYPES[int(r["class"]) - 1]]
         + [float(r[a]) * SPACING for a in "xyz"]
@@ -172,14 +178,14 @@ def copick_dynamo(path):
     from copick.util.formats import read_dynamo_table_grouped
 
     doc = Path(path).with_suffix(".doc").read_text().split()
-    runs = dict(zip(map(int, doc[::2]), doc[1::2]))
+    runs = dict(zip(map(int, doc[::2]), doc[1::2], strict=True))
     found = read_dynamo_table_grouped(path, SPACING, runs)
     table = dynamotable_tbl(path)
     names = {run: [row[1] for row in table if row[0] == run] for run in found}
     return [
         [run, name, *map(float, xyz), float(score)]
         for run, (place, _, scores) in found.items()
-        for name, xyz, score in zip(names[run], place, scores)
+        for name, xyz, score in zip(names[run], place, scores, strict=True)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,12 @@ def bare_config() -> dict[str, Any]:
     """What the config of the CZII challenge's download would say: its objects, and both roots."""
     roots = {f"{root}_root": root for root in BARE_ROOTS}
     return {"pickable_objects": objects_json(CZII_TYPES), **roots}
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    """Log it; a project is opened several times in one command."""
+    log.info("%s", text)
 
 
 def find_config(place: Location) -> Location:
@@ -80,7 +87,7 @@ def read_config(place: Location) -> dict[str, Any]:
     """
     folder = Location(place.fs, place.path.rpartition("/")[0])
     if place.name == CONFIG_NAME and not place.exists() and is_bare_project(folder):
-        log.info("%s: no copick config; taking the CZII challenge's objects", folder)
+        _say_once(f"{folder}: no copick config; taking the CZII challenge's objects")
         return bare_config()
     config = place.read_json()
     if not isinstance(config, dict) or "pickable_objects" not in config:

@@ -170,6 +170,9 @@ class Location:
 
     def _names(self, kind: str) -> list[str]:
         try:
+            if self.local:  # fsspec's listing says of a link only that it is one
+                is_kind = Path.is_dir if kind == "directory" else Path.is_file
+                return sorted(p.name for p in self.local.iterdir() if is_kind(p))
             entries = self.fs.ls(self.path, detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return []

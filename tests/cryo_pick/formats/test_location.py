@@ -89,3 +89,16 @@ def test_a_store_that_fails_is_named(
         monkeypatch.setattr(type(memory.fs), name, fail)
     with pytest.raises(InputError, match=f"memory:.*can't be {answer} .*connection lost"):
         getattr(memory, method)()
+
+
+def test_links_are_what_they_lead_to(tmp_path: Path) -> None:
+    """Tomograms are often linked into a project rather than copied."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/file").write_text("x")
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "v.zarr").symlink_to(tmp_path / "real")
+    (folder / "p.json").symlink_to(tmp_path / "real/file")
+    (folder / "gone").symlink_to(tmp_path / "nowhere")
+    assert Location.of(folder).folders() == ["v.zarr"]
+    assert Location.of(folder).files() == ["p.json"]

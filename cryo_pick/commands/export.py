@@ -52,6 +52,7 @@ def _export_picks(args: argparse.Namespace, config: Config | None, format_: Form
     from cryo_pick.errors import ConfigError, raise_all
     from cryo_pick.formats.run_names import RunNames, parse_renames
     from cryo_pick.pipeline import exchange
+    from cryo_pick.pipeline import geometry as geometries
     from cryo_pick.settings import DataSettings
 
     settings = config.data if config else DataSettings()
@@ -64,9 +65,9 @@ def _export_picks(args: argparse.Namespace, config: Config | None, format_: Form
     raise_all(hints, ConfigError, "no such class in the picks")
     if args.classes:
         records = records.of_classes(args.classes)
-    tomograms = args.tomograms or exchange.tomograms_of(args.source, args.size)
+    tomograms = args.tomograms or geometries.tomograms_of(args.source, args.size)
     needed = format_ is not None and (format_.spacing or format_.frame)
-    geometry = exchange.find_geometry(
+    geometry = geometries.find_geometry(
         tomograms if needed else args.tomograms, settings, args.size, args.unbinned
     )
     names = RunNames(frozenset(geometry.unbinned) or None, renames)

@@ -53,6 +53,7 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
 def _import_picks(args: argparse.Namespace, config: Config | None, format_: Format | None) -> int:
     from cryo_pick.formats.run_names import RunNames, parse_renames
     from cryo_pick.pipeline import exchange
+    from cryo_pick.pipeline import geometry as geometries
     from cryo_pick.settings import DataSettings
 
     settings = config.data if config else DataSettings()
@@ -60,9 +61,9 @@ def _import_picks(args: argparse.Namespace, config: Config | None, format_: Form
     project = None if to_file else exchange.project_at(args.out)
     places = [*args.tomograms, *([] if to_file else [args.out])]
     types = exchange.find_types(args.objects, *places)
-    tomograms = args.tomograms or ([] if project is None else exchange.tomograms_of(args.out))
-    geometry = exchange.find_geometry(tomograms, settings, args.size, args.unbinned)
-    names = RunNames(exchange.known_runs(geometry, project), parse_renames(args.rename))
+    tomograms = args.tomograms or ([] if project is None else geometries.tomograms_of(args.out))
+    geometry = geometries.find_geometry(tomograms, settings, args.size, args.unbinned)
+    names = RunNames(geometries.known_runs(geometry, project), parse_renames(args.rename))
     if format_ is None:
         found = exchange.read_source(args.source, types, args.user, args.session)
         rows = exchange.plan_import(found, geometry, names, args.source)

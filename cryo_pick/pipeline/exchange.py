@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cryo_pick.closest import closest_hint
-from cryo_pick.coordinates import as_vector
 from cryo_pick.errors import ConfigError, InputError
-from cryo_pick.formats.candidates_npz import read_candidates
-from cryo_pick.formats.choices import choose_origin, choose_runs
+from cryo_pick.formats.choices import choose_runs
 from cryo_pick.formats.copick import OWN_USER, CopickProject, create_project, open_project
 from cryo_pick.formats.exchange import Format, check_grids
-from cryo_pick.formats.grid import (
-    Grid,
-    Shape,
-    grid_of_tomogram,
-    read_unbinned,
-    whole_shape,
-    with_unbinned,
-)
-from cryo_pick.formats.inputs import find_inputs
+from cryo_pick.formats.grid import Grid
 from cryo_pick.formats.picks_csv import read_csv_records
 from cryo_pick.formats.picks_file import PREDICTED, read_picks
 from cryo_pick.formats.records import Records, RunPicks
@@ -33,35 +23,12 @@ from cryo_pick.formats.star import read_star_records
 from cryo_pick.objects import CZII_TYPES, ParticleTypes
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.bundle import FILE, read_bundle
+from cryo_pick.pipeline.geometry import Geometry
 from cryo_pick.settings import DataSettings
 
 logger = logging.getLogger(__name__)
 
 CZII = "czii"
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What is known of the tomograms that picks were made in.
-
-    Attributes
-    ----------
-    grids
-        By run.
-    default
-        Of every other run.
-    unbinned
-        Shape (zyx) and pixel size (Å) of unbinned tomograms, by their names in RELION.
-    """
-
-    grids: dict[str, Grid] = field(default_factory=dict)
-    default: Grid = field(default_factory=Grid)
-    unbinned: dict[str, tuple[Shape, float]] = field(default_factory=dict)
-
-    def grid(self, run: str, other_name: str) -> Grid:
-        """Grid of a run that another program calls `other_name`."""
-        unbinned = self.unbinned.get(other_name) or self.unbinned.get(run)
-        return with_unbinned(self.grids.get(run, self.default), unbinned)
 
 
 @dataclass(frozen=True)
@@ -72,67 +39,6 @@ class Row:
     run: str
     n_picks: int
     grid: Grid
-
-
-def find_geometry(
-    tomograms: Sequence[str | Path],
-    settings: DataSettings,
-    size: Sequence[int] | None = None,
-    unbinned: str | Path | None = None,
-) -> Geometry:
-    """Read the grids of tomograms from their headers, and take those that are given.
-
-    Parameters
-    ----------
-    tomograms
-        copick projects, OME-Zarr, MRC, folders of them, or folders made by `predict`.
-    settings
-        Which tomograms; their voxel spacing and origin where no file says them.
-    size : voxels, zyx
-        Of tomograms that are not there.
-    unbinned
-        RELION's tomograms.star.
-
-    Raises
-    ------
-    InputError
-        If a file can't be used.
-    ConfigError
-        If the size or the spacing is none.
-    """
-    grids: dict[str, Grid] = {}
-    for path in tomograms:
-        folder = Path(path)
-        if "://" not in str(path) and (folder / "runs").is_dir():
-            grids |= _predicted_grids(folder)
-            continue
-        plain = replace(settings, origin=None, origin_voxels=None)
-        for item in find_inputs(path, plain):
-            grids[item.run] = grid_of_tomogram(item.open(), settings)
-    try:
-        shape = None if size is None else whole_shape(size)
-        given = settings.voxel_spacing
-        spacing = None if given is None else as_vector(given, "voxel spacing")
-        if spacing is not None and min(spacing) <= 0:
-            raise ValueError(f"expected a voxel spacing above 0 Å, but got {given}")
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    zero = (0.0, 0.0, 0.0)
-    origin = choose_origin(zero, spacing or zero, settings)
-    known = {} if unbinned is None else read_unbinned(unbinned)
-    return Geometry(grids, Grid(shape, spacing, origin), known)
-
-
-def _predicted_grids(folder: Path) -> dict[str, Grid]:
-    """Grids that `predict` kept beside its candidates."""
-    grids = {}
-    for file in sorted((folder / "runs").glob("*/candidates.npz")):
-        about = read_candidates(file).metadata
-        shape = whole_shape(about["shape"]) if "shape" in about else None
-        spacing = as_vector(about["voxel_spacing"], "voxel_spacing")
-        origin = as_vector(about["origin"], "origin")
-        grids[file.parent.name] = Grid(shape, spacing, origin, origin)
-    return grids
 
 
 def find_types(objects: str | None, *places: str | Path) -> ParticleTypes | None:
@@ -363,26 +269,6 @@ def open_or_create(place: str | Path, types: ParticleTypes | None) -> CopickProj
     return create_project(folder, folder.name, types)
 
 
-def tomograms_of(source: str | Path, size: Sequence[int] | None = None) -> list[str]:
-    """Where the tomograms of picks are: a project or a folder made by `predict` has them itself.
-
-    Parameters
-    ----------
-    size
-        Given by hand, so that no tomogram is asked for.
-    """
-    folder = Path(source)
-    if size is not None or folder.suffix.lower() in (".csv", ".star"):
-        return []
-    if (folder / PREDICTED).is_file():
-        return [str(source)]
-    return [str(source)] if _has_tomograms(open_project(source)) else []
-
-
-def _has_tomograms(project: CopickProject) -> bool:
-    return any(project.voxel_spacings(run) for run in project.runs)
-
-
 def plan_import(records: Records, geometry: Geometry, names: RunNames, where: str) -> list[Row]:
     """What becomes of the runs of a project that is read as it is.
 
@@ -398,9 +284,3 @@ def plan_import(records: Records, geometry: Geometry, names: RunNames, where: st
     ]
     names.check(where)
     return rows
-
-
-def known_runs(geometry: Geometry, project: CopickProject | None) -> frozenset[str] | None:
-    """Runs that an import has to hit; None where nothing says them."""
-    runs = set(geometry.grids) | set(project.runs if project else ())
-    return frozenset(runs) or None

@@ -231,7 +231,7 @@ class TestVolumes:
 def test_a_predicted_folder_knows_its_own_grids(scene: Scene, tmp_path: Path) -> None:
     from cryo_pick.candidates import Candidates
     from cryo_pick.formats.candidates_npz import write_candidates
-    from cryo_pick.pipeline.exchange import find_geometry
+    from cryo_pick.pipeline.geometry import find_geometry
 
     found = Candidates.empty(6)
     about = {"shape": [4, 5, 6], "voxel_spacing": [7.0, 7.0, 7.0], "origin": [1.0, 1.0, 1.0]}

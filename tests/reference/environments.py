@@ -38,11 +38,12 @@ def python_with(requirements):
     python = folder / "bin" / "python"
     if (folder / "ready").exists():
         return python
-    venv.create(folder, with_pip=True, clear=True)
+    venv.create(folder, clear=True)
     outer = sysconfig.get_path("purelib")
     (site,) = folder.glob("lib/python*/site-packages")
     (site / "outer.pth").write_text(outer + "\n")
-    command = [python, "-m", "pip", "install", "-q", "--no-compile", *requirements]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-compile"]
+    command = [*pip, "--disable-pip-version-check", *requirements]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean())
     if done.returncode:
         raise NoEnvironment(f"pip install {' '.join(requirements)}: {done.stderr.strip()[-300:]}")

@@ -18,7 +18,7 @@ from cryo_pick.errors import InputError
 from cryo_pick.files import write_text_atomic
 from cryo_pick.formats.grid import Grid, GridOf
 from cryo_pick.formats.picks_table import PicksTable, parse_number
-from cryo_pick.formats.records import Records
+from cryo_pick.formats.records import Records, need_types
 from cryo_pick.formats.star_particles import single_pixel
 from cryo_pick.formats.table_rows import class_by_number, class_names, text_rows
 from cryo_pick.objects import ParticleTypes
@@ -33,7 +33,8 @@ TOMOGRAM, CLASS, PLACE, PIXEL = 19, 21, slice(23, 26), 35
 def write(
     out: Path, records: Records, types: ParticleTypes | None, grids: Mapping[str, Grid]
 ) -> list[Path]:
-    """Write the table `out` and its .doc."""
+    """Write the table `out` and its .doc; a class's number is its place in `types`."""
+    need_types(types, "A Dynamo table")
     lines, tag = [], 0
     for number, (run, found) in enumerate(records.runs.items(), 1):
         picks = found.picks

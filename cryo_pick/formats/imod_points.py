@@ -20,7 +20,7 @@ from cryo_pick.coordinates import angstrom_to_index, flip_axes, index_to_angstro
 from cryo_pick.files import write_text_atomic
 from cryo_pick.formats.grid import Grid, GridOf
 from cryo_pick.formats.picks_table import PicksTable, parse_number
-from cryo_pick.formats.records import Records, files_by_run, write_by_run
+from cryo_pick.formats.records import Records, files_by_run, need_types, write_by_run
 from cryo_pick.formats.table_rows import class_by_number, class_names, text_rows
 from cryo_pick.objects import ParticleTypes
 
@@ -32,7 +32,8 @@ SHIFT = (0.0, 0.5, 0.5)
 def write(
     out: Path, records: Records, types: ParticleTypes | None, grids: Mapping[str, Grid]
 ) -> list[Path]:
-    """Write `out`/<run>.txt, or a single run as `out`."""
+    """Write `out`/<run>.txt, or a single run as `out`; a class's number is its place in `types`."""
+    need_types(types, "IMOD point text")
 
     def write_one(path: Path, run: str) -> None:
         picks = records.runs[run].picks

@@ -78,7 +78,7 @@ def test_names_are_mapped_by_rule_both_ways(
     assert [r["stage_1"] for r in rows(back)] == ["0.7", "0.2", "0.1"]
     assert float(rows(back)[0]["x"]) == pytest.approx(100.5, abs=1e-3)
     capsys.readouterr()
-    assert main([*words[:5], "--tomograms", project, "--rename", "TS=XY"]) == 3
+    assert main([*words[:6], "--tomograms", project, "--rename", "TS=XY"]) == 3
     assert "0 of 2 names match the 2 known runs" in capsys.readouterr().err
 
 
@@ -86,6 +86,9 @@ def test_without_a_spacing_it_says_what_to_give(
     picks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["export", str(picks), "--to", "imod", "--out", str(tmp_path / "i")]
+    assert main([*words, "--voxel-spacing", "10"]) == 2
+    assert "IMOD point text needs the classes' radii or order" in capsys.readouterr().err
+    words += ["--objects", "czii"]
     assert main(words) == 3
     assert "run 'TS_1': this format needs the voxel spacing; give --tomograms" in (
         capsys.readouterr().err
@@ -125,6 +128,7 @@ def test_columns_without_a_place_are_named(
     picks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["export", str(picks), "--to", "dynamo", "--out", str(tmp_path / "d.tbl")]
+    words += ["--objects", "czii"]
     assert main([*words, "--voxel-spacing", "10"]) == 0
     assert "dynamo has no place for the columns stage_1" in capsys.readouterr().err
 

@@ -228,9 +228,11 @@ def ome_zarr_volume(path):
 
 
 def mrcfile_volume(path):
+    import io
+
     import mrcfile
 
-    assert mrcfile.validate(path)
+    assert mrcfile.validate(path, print_file=io.StringIO())
     with mrcfile.open(path) as file:
         shape = [int(n) for n in file.data.shape]
         return [*shape, float(file.voxel_size.x), float(file.data.astype(float).sum())]

@@ -50,6 +50,7 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
 def _export_picks(args: argparse.Namespace, config: Config | None, format_: Format | None) -> int:
     from cryo_pick.closest import closest_hint
     from cryo_pick.errors import ConfigError, raise_all
+    from cryo_pick.formats.copick import OWN_USER
     from cryo_pick.formats.run_names import RunNames, parse_renames
     from cryo_pick.pipeline import exchange
     from cryo_pick.pipeline import geometry as geometries
@@ -78,7 +79,7 @@ def _export_picks(args: argparse.Namespace, config: Config | None, format_: Form
     if format_ is None:
         renamed = records.renamed({row.run: row.name for row in rows})
         files = exchange.write_to_project(
-            args.out, renamed, types, args.user or exchange.OWN_USER, args.session or "0"
+            args.out, renamed, types, args.user or OWN_USER, args.session or "0"
         )
     else:
         written = exchange.write_export(format_, Path(args.out), records, types, rows)

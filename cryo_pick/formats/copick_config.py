@@ -282,7 +282,7 @@ def with_thresholds(
     """
     objects = []
     for item in config["pickable_objects"]:
-        name = item.get("name") if isinstance(item, dict) else None
+        name = str(item.get("name")) if isinstance(item, dict) else ""
         if name in thresholds:
             metadata = {**(item.get("metadata") or {}), THRESHOLD_KEY: thresholds[name]}
             item = {**item, "metadata": metadata}

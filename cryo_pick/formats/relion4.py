@@ -29,8 +29,13 @@ def write(
 ) -> list[Path]:
     """Write the file `out`."""
     optics, groups = optics_groups(grids)
-    more = {RUN_COLUMNS[0]: str, GROUP_COLUMN: lambda run: groups[run]}
-    block = particles_block(records, grids, COORDINATES, numbers, more)
+    block = particles_block(
+        records,
+        grids,
+        COORDINATES,
+        numbers,
+        {RUN_COLUMNS[0]: str, GROUP_COLUMN: lambda run: groups[run]},
+    )
     write_text_atomic(out, "\n".join([_COMMENT + optics, block]))
     return [out]
 

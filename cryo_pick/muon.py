@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are orthogonalised before each step; AdamW for all else.
+"""Muon: momentum whose hidden matrices are orthogonalised before each step; AdamW for all else.
 
 K. Jordan and others, https://kellerjordan.github.io/posts/muon/; the size of a step is that of
 J. Liu and others (https://arxiv.org/abs/2502.16982), so that one learning rate serves matrices and
@@ -42,8 +42,17 @@ def orthogonalize(matrix: Tensor) -> Tensor:
     return result if wide is matrix else result.mT
 
 
+def is_hidden(p: Tensor) -> bool:
+    """Whether a parameter is a matrix inside a network, not a bias, a norm or a small output.
+
+    Orthogonal steps move all outputs of a layer as far; an output layer of a few classes, some of
+    them rare, should not be moved so, and is small enough to be told by its size.
+    """
+    return p.ndim > 1 and p.shape[0] >= 16
+
+
 class Muon(torch.optim.Optimizer):
-    """Muon for parameters of two and more axes, AdamW for biases and norms.
+    """Muon for hidden weights, AdamW for biases, norms and small output layers.
 
     A convolution's weight is one matrix, of output channels by all else.
 
@@ -91,7 +100,7 @@ class Muon(torch.optim.Optimizer):
                 if p.grad is None:
                     continue
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                kind = self._matrix if p.ndim > 1 else self._vector
+                kind = self._matrix if is_hidden(p) else self._vector
                 change = kind(p.grad, self.state[p], group)
                 p.add_(change, alpha=-group["lr"])
         return loss

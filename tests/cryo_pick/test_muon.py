@@ -43,20 +43,32 @@ def test_vectors_take_the_steps_of_adamw():
 
 
 def test_a_matrix_moves_by_momentum_decay_and_size_as_written():
-    p = nn.Parameter(torch.eye(2, 8).reshape(2, 2, 4).clone())
+    p = nn.Parameter(torch.eye(16, 40).reshape(16, 10, 4).clone())
     before, optimizer = p.detach().clone(), Muon([p], lr=0.5, weight_decay=0.1)
-    p.grad = torch.randn(2, 2, 4, generator=torch.Generator().manual_seed(3))
+    p.grad = torch.randn(16, 10, 4, generator=torch.Generator().manual_seed(3))
     direction = orthogonalize(p.grad.flatten(1)).view_as(p)
     optimizer.step()
     # The first momentum is a twentieth of the gradient, and orthogonalising forgets the size.
-    expected = before * (1 - 0.05) - 0.5 * 0.2 * 8**0.5 * direction
+    expected = before * (1 - 0.05) - 0.5 * 0.2 * 40**0.5 * direction
     torch.testing.assert_close(p.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_output_layer_of_few_classes_takes_the_steps_of_adamw():
+    start = torch.randn(7, 128, generator=torch.Generator().manual_seed(4))
+    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    for p, optimizer in (
+        (ours, Muon([ours], lr=0.1)),
+        (theirs, torch.optim.AdamW([theirs], lr=0.1, weight_decay=0.0, betas=(0.9, 0.95))),
+    ):
+        p.grad = start.sin()
+        optimizer.step()
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_state_goes_on_after_saving():
     def train(steps, state=None):
         torch.manual_seed(0)
-        module = nn.Sequential(nn.Conv3d(2, 4, 3), nn.Conv3d(4, 3, 1))
+        module = nn.Sequential(nn.Conv3d(2, 16, 3), nn.Conv3d(16, 3, 1))
         optimizer = Muon(module.parameters(), lr=0.01)
         if state:
             module.load_state_dict(state[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from detector.peaks import Peaks, find_peaks
 from detector.settings import CandidatesSettings
 
 METHODS = ("peaks", "components")
+_PLANES_AT_ONCE = 8
 
 
 def kernel_cells(kernel: int, stride: int) -> int:
@@ -74,17 +76,46 @@ def heatmap_candidates(
         raise ValueError(
             f"Expected a heatmap of {len(types)} classes, but got {heatmap.n_classes} channels."
         )
-    peaks = _find(heatmap, settings)
+    check_settings(settings)
+    if settings.method == "components":
+        peaks = find_components(heatmap.values, settings.threshold, settings.min_voxels)
+    else:
+        kernel = kernel_cells(settings.kernel, heatmap.stride)
+        peaks = find_peaks(heatmap.values, settings.threshold, kernel)
+    return candidates_of_peaks(
+        peaks, heatmap.values, heatmap.stride, voxel_spacing, origin, settings
+    )
+
+
+def candidates_of_peaks(
+    peaks: Peaks,
+    values: Any,
+    stride: int,
+    voxel_spacing: Vector,
+    origin: Vector,
+    settings: CandidatesSettings,
+) -> Candidates:
+    """The second half of :func:`heatmap_candidates`: from the peaks of all classes to candidates.
+
+    Parameters
+    ----------
+    peaks
+        By class and then by flat index.
+    values : (k, d, h, w) array
+        The heatmap; anything that slices like one, read a few planes at a time.
+    stride
+        Voxels per heatmap cell.
+    voxel_spacing, origin, settings
+        As there.
+    """
     order = np.argsort(-peaks.scores, kind="stable")
     classes, scores = peaks.classes[order], np.clip(peaks.scores[order], 0.0, 1.0)
-    voxels = heatmap_to_voxel_index(peaks.places[order], heatmap.stride)
+    voxels = heatmap_to_voxel_index(peaks.places[order], stride)
     positions = index_to_angstrom(voxels, voxel_spacing, origin)
     owner = merge_peaks(positions, classes, settings.merge_distance)
     kept = np.flatnonzero(owner == np.arange(len(owner)))[: settings.max_per_run]
-    cell = np.asarray(voxel_spacing) * heatmap.stride
-    stage1 = scores_around(
-        heatmap.values, peaks.places[order][kept], cell, settings.merge_distance / 2
-    )
+    cell = np.asarray(voxel_spacing) * stride
+    stage1 = _scores_by_planes(values, peaks.places[order][kept], cell, settings.merge_distance / 2)
     place = np.full(len(owner), -1)
     place[kept] = np.arange(len(kept))
     member = np.flatnonzero(place[owner] >= 0)
@@ -94,19 +125,39 @@ def heatmap_candidates(
     return Candidates(positions[kept], stage1)
 
 
-def _find(heatmap: Heatmap, settings: CandidatesSettings) -> Peaks:
+def check_settings(settings: CandidatesSettings) -> None:
+    """Refuse what can't be done.
+
+    Raises
+    ------
+    ConfigError
+        If the method is unknown, or the threshold isn't above 0.
+    """
     if not 0 < settings.threshold <= 1:
         raise ConfigError(
             f"candidates.threshold: expected above 0 and up to 1, but got {settings.threshold}"
         )
-    if settings.method == "peaks":
-        kernel = kernel_cells(settings.kernel, heatmap.stride)
-        return find_peaks(heatmap.values, settings.threshold, kernel)
-    if settings.method == "components":
-        return find_components(heatmap.values, settings.threshold, settings.min_voxels)
-    raise ConfigError(
-        f"candidates.method: expected {' or '.join(METHODS)}, but got {settings.method!r}"
-    )
+    if settings.method not in METHODS:
+        raise ConfigError(
+            f"candidates.method: expected {' or '.join(METHODS)}, but got {settings.method!r}"
+        )
+
+
+def _scores_by_planes(
+    values: Any, index: NDArray[np.float64], cell: NDArray[np.float64], radius: float
+) -> NDArray[np.float32]:
+    """:func:`scores_around`, with no more of the heatmap in memory than a few planes."""
+    k, depth = values.shape[:2]
+    scores = np.zeros((len(index), k), np.float32)
+    margin = int(radius / cell[0] + 0.5) + 1
+    layer = np.rint(index[:, 0]).astype(np.int64) // _PLANES_AT_ONCE
+    for z in np.unique(layer):
+        members = np.flatnonzero(layer == z)
+        low = max(int(z) * _PLANES_AT_ONCE - margin, 0)
+        high = min((int(z) + 1) * _PLANES_AT_ONCE + margin, depth)
+        local = index[members] - np.array([low, 0, 0])
+        scores[members] = scores_around(np.asarray(values[:, low:high]), local, cell, radius)
+    return scores
 
 
 def merge_peaks(

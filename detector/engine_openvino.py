@@ -27,6 +27,15 @@ TOLERANCE = {"fp32": 2e-3, "bf16": 5e-2}
 """Largest difference to torch fp32, root mean square, as a share of the output's own."""
 
 
+def cpu_config(precision: str) -> dict[str, Any]:
+    """How a model is compiled: for one request at a time on torch's number of threads."""
+    return {
+        "INFERENCE_PRECISION_HINT": _TYPES[precision],
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "NUM_STREAMS": 1,
+    }
+
+
 class OpenVinoEngine:
     """The network as an OpenVINO model, compiled for each shape of tile as it comes.
 
@@ -56,14 +65,9 @@ class OpenVinoEngine:
         self.output_stride = output_stride
         self.geometry = measure_geometry(module, output_stride)
         self._module = copy.deepcopy(module).float().cpu().eval()
-        threads = torch.get_num_threads()
-        self.name = f"OpenVINO {precision} on {threads} CPU threads"
+        self.name = f"OpenVINO {precision} on {torch.get_num_threads()} CPU threads"
         self._core = openvino.Core()
-        self._config = {
-            "INFERENCE_PRECISION_HINT": _TYPES[precision],
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-        }
+        self._config = cpu_config(precision)
         self._shape: tuple[int, ...] = ()
         self._request: Any = None
         multiple = self.geometry.multiple

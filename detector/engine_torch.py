@@ -20,6 +20,12 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 GPU_BATCH = 8
 
 
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
+    """Arithmetic in `precision` on a device; fp32 is as it is."""
+    dtype = _DTYPES.get(precision)
+    return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+
+
 class TorchEngine:
     """Eager PyTorch, channels last; bf16 and fp16 by autocast, which leaves norms in fp32.
 
@@ -43,7 +49,7 @@ class TorchEngine:
         self.batch = GPU_BATCH if device.type == "cuda" else 1
         self.keeps_buffers = device.type == "cuda"
         self._device = device
-        self._dtype = _DTYPES.get(precision)
+        self._precision = precision
         self._module = copy.deepcopy(module).eval().to(device)
         self._module.to(memory_format=torch.channels_last_3d)
         where = f"{torch.get_num_threads()} CPU threads"
@@ -64,14 +70,9 @@ class TorchEngine:
         OutOfMemory
             If the GPU's memory doesn't hold the batch.
         """
-        precision = (
-            torch.autocast(self._device.type, self._dtype)
-            if self._dtype is not None
-            else contextlib.nullcontext()
-        )
         tiles = torch.from_numpy(np.require(batch, np.float32, ["C", "W"])).to(self._device)
         try:
-            with torch.inference_mode(), precision:
+            with torch.inference_mode(), autocast(self._device, self._precision):
                 output = self._module(tiles.to(memory_format=torch.channels_last_3d))
                 return output.float().contiguous().cpu().numpy()
         except torch.cuda.OutOfMemoryError as error:

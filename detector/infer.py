@@ -3,7 +3,8 @@
 A tile is read and normalised by a second thread while the network works on the one before. What
 the networks say about it, averaged over views and networks, is weighted and added to a slab of the
 heatmap, as deep as one tile; when the tiles of a slab are done, the planes that no further tile
-reaches are cut to [0, 1] and leave. So the memory for sums doesn't grow with the volume's depth.
+reaches are cut to [0, 1] and leave, a few at a time. So the memory for sums doesn't grow with the
+volume's depth.
 
 Every contribution is rounded to a multiple of 2**-20 before it is added. Sums of such numbers below
 16 are exact in fp32, so the result doesn't depend on the order in which tiles are added.
@@ -47,6 +48,7 @@ Progress = Callable[[int, int], None]
 
 _QUANTUM = 2.0**-20
 _LIMIT = 15.0
+_PLANES_AT_ONCE = 8
 
 
 def predict_heatmap(
@@ -93,7 +95,7 @@ def predict_heatmap(
     ValueError
         If there is no engine, or one isn't for `n_classes` and `output_stride`.
     """
-    _check(engines, settings, n_classes, output_stride)
+    check_engines(engines, settings, n_classes, output_stride)
     d, h, w = (int(n) for n in volume.shape)
     plan = plan_tiles((d, h, w), engines, settings, n_classes, output_stride)
     values = np.empty((n_classes, *plan.cells), np.float16)
@@ -104,9 +106,18 @@ def predict_heatmap(
     return Heatmap(values, output_stride)
 
 
-def _check(
+def check_engines(
     engines: Sequence[Engine], settings: InferSettings, n_classes: int, output_stride: int
 ) -> None:
+    """Refuse engines and views that can't be run together.
+
+    Raises
+    ------
+    ConfigError
+        If the number of views is unknown.
+    ValueError
+        If there is no engine, or one isn't for `n_classes` and `output_stride`.
+    """
     if settings.views not in (None, 1, 2, 4, 8):
         raise ConfigError(f"infer.views: expected 1, 2, 4 or 8, but got {settings.views}")
     if not engines:
@@ -149,6 +160,7 @@ def heatmap_slabs(
     first
         Plane of the heatmap that the slab starts at.
     slab : (k, n, h', w') float32 array in [0, 1]
+        Its memory is used again for the next one.
 
     Raises
     ------
@@ -176,17 +188,21 @@ def heatmap_slabs(
             continue
         first = cells[0][i]
         finished = (cells[0][i + 1] if i + 1 < len(cells[0]) else depth) - first
-        yield first, _cut(sums[:, :finished, :height, :width])
-        sums[:, : tile[0] - finished] = sums[:, finished:].copy()
-        sums[:, tile[0] - finished :] = 0
+        for plane in range(0, finished, _PLANES_AT_ONCE):
+            part = sums[:, plane : min(plane + _PLANES_AT_ONCE, finished), :height, :width]
+            _cut(part)
+            yield first + plane, part
+        for plane in range(tile[0]):  # forwards, so that nothing is overwritten before it moved
+            sums[:, plane] = sums[:, plane + finished] if plane + finished < tile[0] else 0
 
 
-def _cut(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _cut(values: NDArray[np.float32]) -> None:
+    """Cut to [0, 1] in place."""
     if not np.isfinite(values).all():
         raise InputError(
             "the network answers NaN for this volume; is infer.precision=fp16? Use fp32"
         )
-    return np.clip(values, 0.0, 1.0)
+    np.clip(values, 0.0, 1.0, out=values)
 
 
 def add_weighted(

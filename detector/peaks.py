@@ -24,6 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 _LEAST_SHARE = 0.05
 """A Gaussian is fitted where both neighbours reach this share of the peak, a parabola elsewhere."""
 
+_SHIFTS_PER_VOXEL = 2.0**20
+
 _BLOCKS_AT_ONCE = 16
 """Blocks along y whose planes are kept in the processor's cache."""
 
@@ -51,6 +53,7 @@ def find_peaks(
     kernel: int,
     subvoxel: bool = True,
     threads: int | None = None,
+    planes: tuple[int, int] | None = None,
 ) -> Peaks:
     """Local maxima of every class; see the module's docstring for the rule.
 
@@ -66,6 +69,9 @@ def find_peaks(
         Refine each position by :func:`refine_peaks`.
     threads
         That search side by side; None: as many as there are processors, up to 8.
+    planes
+        First plane, and the one after the last, whose peaks are given; the others are only looked
+        at. None: all.
 
     Raises
     ------
@@ -85,6 +91,9 @@ def find_peaks(
         for index, limit in enumerate(limits):
             volume = np.ascontiguousarray(values[index], np.float32)
             flat = _search(pool, workers, volume, float(limit), kernel // 2)
+            if planes is not None:
+                low, high = np.searchsorted(flat, np.multiply(planes, volume[0].size))
+                flat = flat[low:high]
             place = np.stack(np.unravel_index(flat, volume.shape), -1)
             position = refine_peaks(volume, place) if subvoxel else place.astype(np.float64)
             parts.append((np.full(len(flat), index), position, volume.ravel()[flat]))
@@ -123,7 +132,8 @@ def refine_peaks(volume: NDArray[np.float32], index: NDArray[np.int64]) -> NDArr
     A parabola goes through the logarithms of the three values, which is exact for a Gaussian
     whatever its width; through the values themselves where a neighbour is below a twentieth of the
     peak, where noise would rule the logarithm. A peak stays within half a voxel, and where it is
-    along an axis on whose border it lies or where the three are equal.
+    along an axis on whose border it lies or where the three are equal. Shifts are rounded to 2**-20
+    voxels, so that they are the same in a volume and in a part of it.
 
     Parameters
     ----------
@@ -155,7 +165,8 @@ def _refine(volume, index):
                 low, middle, high = np.log(low), np.log(top), np.log(high)
             bend = 2 * middle - low - high
             if bend > 0:
-                refined[n, axis] += min(max((high - low) / (2 * bend), -0.5), 0.5)
+                shift = min(max((high - low) / (2 * bend), -0.5), 0.5)
+                refined[n, axis] += np.rint(shift * _SHIFTS_PER_VOXEL) / _SHIFTS_PER_VOXEL
     return refined
 
 

@@ -184,5 +184,6 @@ def _bytes_per_voxel(engines: Sequence[Engine], views: int, n_classes: int, stri
     needs = [(e.keeps_buffers, e.geometry.bytes_per_voxel * min(e.batch, views)) for e in engines]
     kept = sum(need for keeps, need in needs if keeps)
     passing = max((need for keeps, need in needs if not keeps), default=0.0)
-    # This tile and the next in float32; the sum over views and networks, and one summand.
-    return kept + passing + 8 + 8 * n_classes / stride**3
+    # This tile; the next as stored, normalised, and as a mask of what is finite; the sum over
+    # views and networks, and one summand.
+    return kept + passing + 13 + 8 * n_classes / stride**3

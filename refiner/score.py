@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import product
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from scipy.special import softmax
+from torch import nn
 
 from cryo_pick.candidates import Candidates
 from cryo_pick.coordinates import Vector, angstrom_to_index, index_to_angstrom
+from refiner.blocks import BlockReader, block_edges, block_order
+from refiner.engine import Inputs, PatchEngine, TorchPatchEngine
 from refiner.networks.patch_net import OFFSET_UNIT
-from refiner.patches import cut_patches, patch_starts
+from refiner.patches import patch_starts
+
+BLOCK_MEMORY = 256 * 2**20
+"""Bytes that blocks of a volume and its heatmap may take while patches are cut from them."""
 
 # One view: as it is. Two: and turned about z by half a turn. Four: and about y and x. Eight: all
 # mirrors. Each keeps the missing wedge where it is.
@@ -27,39 +35,49 @@ _VIEWS: dict[int, list[tuple[bool, ...]]] = {
 
 def score_candidates(
     candidates: Candidates,
-    volume: NDArray[np.float32],
-    heatmap: NDArray[np.floating],
+    volume: Any,
+    heatmap: Any,
     stride: int,
     voxel_spacing: Vector,
     origin: Vector,
-    members: Sequence[nn.Module],
+    members: Sequence[nn.Module | PatchEngine],
     *,
     patch: int,
     views: int,
     batch_size: int,
     device: torch.device,
     on_batch: Callable[[int], None] | None = None,
+    memory: float = BLOCK_MEMORY,
 ) -> Candidates:
     """Run the refiner over every candidate and average over members and views.
+
+    Candidates are visited block by block of the volume, so that a volume on disk is read once and
+    never whole; a second thread cuts the patches of one batch while the networks see the one
+    before.
 
     Parameters
     ----------
     candidates
-    volume : (d, h, w) float32 array, normalised
+    volume : (d, h, w) array, normalised
+        Anything that slices like one.
     heatmap : (k, d/s, h/s, w/s) array
+        Anything that slices like one.
     stride
         Voxels per heatmap cell.
     voxel_spacing, origin : Å, zyx
     members
-        Trained patch networks, on `device`.
+        Trained patch networks, as modules, which are moved to `device`, or as engines.
     patch
         Edge in voxels.
     views
         1, 2, 4 or 8 mirrored copies of each patch.
     batch_size
     device
+        Of the members that are modules.
     on_batch
         Told how many candidates were done.
+    memory
+        Bytes that the blocks read at once may take.
 
     Raises
     ------
@@ -73,50 +91,79 @@ def score_candidates(
         raise ValueError("Expected argument `members` to hold at least one network, but got none.")
     if patch % stride:
         raise ValueError(f"Expected `patch` in multiples of {stride} voxels, but got {patch}.")
+    engines = [TorchPatchEngine(m, device) if isinstance(m, nn.Module) else m for m in members]
     n, k = len(candidates), candidates.n_classes
     probabilities = np.zeros((n, k + 1), np.float32)
     refined = np.zeros((n, 3), np.float64)
-    for first in range(0, n, batch_size):
-        part = slice(first, min(first + batch_size, n))
-        centres = angstrom_to_index(candidates.positions[part], voxel_spacing, origin)
-        starts = patch_starts(centres, patch, stride)
-        inputs = (
-            cut_patches(volume, starts, patch)[:, None],
-            cut_patches(heatmap, starts // stride, patch // stride),
-            candidates.stage1[part],
-        )
-        probability, offset = _average(inputs, members, views, device)
-        middle = index_to_angstrom(starts + (patch - 1) / 2, voxel_spacing, origin)
+    centres = angstrom_to_index(candidates.positions, voxel_spacing, origin)
+    starts = patch_starts(centres, patch, stride)
+    for part, inputs in _batches(
+        volume, heatmap, candidates.stage1, starts, stride, patch, batch_size, memory
+    ):
+        probability, offset = _average(inputs, engines, views)
+        middle = index_to_angstrom(starts[part] + (patch - 1) / 2, voxel_spacing, origin)
         probabilities[part] = probability
         refined[part] = middle + offset
         if on_batch:
-            on_batch(part.stop - part.start)
+            on_batch(len(part))
     return Candidates(candidates.positions, candidates.stage1, probabilities, refined)
 
 
-@torch.inference_mode()
+def _batches(
+    volume: Any,
+    heatmap: Any,
+    stage1: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    stride: int,
+    patch: int,
+    batch_size: int,
+    memory: float,
+) -> Iterator[tuple[NDArray[np.int64], Inputs]]:
+    """Which candidates, and what the networks are to see of them; the next is cut meanwhile."""
+    k = stage1.shape[1]
+    # The volume as stored and normalised; the heatmap as stored and as a copy.
+    bytes_per_voxel = 9 + 4 * k / stride**3
+    d, h, w = volume.shape
+    edges = block_edges((d, h, w), patch, memory, bytes_per_voxel)
+    edges = -(-edges // stride) * stride
+    voxels = BlockReader(volume, edges, patch)
+    cells = BlockReader(heatmap, edges // stride, patch // stride)
+    order = block_order(starts, edges)
+
+    def cut(part: NDArray[np.int64]) -> tuple[NDArray[np.int64], Inputs]:
+        at = starts[part]
+        return part, (voxels.cut(at)[:, None], cells.cut(at // stride), stage1[part])
+
+    cuts = [*range(0, len(order), batch_size), len(order)]
+    parts = [order[a:b] for a, b in pairwise(cuts) if b > a]
+    with ThreadPoolExecutor(1, "cut-patches") as cutter:
+        coming = cutter.submit(cut, parts[0]) if parts else None
+        for following in [*parts[1:], None]:
+            if coming is None:
+                return
+            batch = coming.result()
+            coming = cutter.submit(cut, following) if following is not None else None
+            yield batch
+
+
 def _average(
-    inputs: tuple[NDArray[np.float32], ...],
-    members: Sequence[nn.Module],
-    views: int,
-    device: torch.device,
+    inputs: Inputs, members: Sequence[PatchEngine], views: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Mean probabilities (b, k + 1) and mean offsets (b, 3) in Å, zyx."""
-    patch, heatmap, stage1 = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in inputs)
-    total_p = torch.zeros(len(stage1), stage1.shape[1] + 1, device=device)
-    total_o = torch.zeros(len(stage1), 3, device=device)
+    patch, heatmap, stage1 = inputs
+    total_p = np.zeros((len(stage1), stage1.shape[1] + 1), np.float32)
+    total_o = np.zeros((len(stage1), 3), np.float64)
     for mirror in _VIEWS[views]:
-        axes = [a - 3 for a in range(3) if mirror[a]]
-        sign = torch.tensor([-1.0 if m else 1.0 for m in mirror], device=device)
-        x, h = _mirrored(patch, axes), _mirrored(heatmap, axes)
+        axes = tuple(a - 3 for a in range(3) if mirror[a])
+        sign = np.where(mirror, -1.0, 1.0)
+        seen = (
+            np.ascontiguousarray(np.flip(patch, axes)),
+            np.ascontiguousarray(np.flip(heatmap, axes)),
+            stage1,
+        )
         for member in members:
-            logits, offset = member(x, h, stage1)
-            total_p += torch.softmax(logits.float(), 1)
-            total_o += offset.float() * sign * OFFSET_UNIT
+            logits, offset = member(seen)
+            total_p += softmax(logits, axis=1)
+            total_o += offset * sign * OFFSET_UNIT
     count = len(members) * views
-    return (total_p / count).cpu().numpy(), (total_o / count).cpu().numpy().astype(np.float64)
-
-
-def _mirrored(x: Tensor, axes: list[int]) -> Tensor:
-    """A batch mirrored along some axes, channels last."""
-    return torch.flip(x, axes).contiguous(memory_format=torch.channels_last_3d)
+    return total_p / np.float32(count), total_o / count

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from cryo_pick.errors import InputError
 from cryo_pick.files import atomic_path
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.tomogram import Tomogram
-from detector.candidates import heatmap_candidates
+from detector.candidates import candidates_of_peaks, heatmap_candidates
 from detector.engine import Engine
 from detector.heatmap import Heatmap
-from detector.infer import predict_heatmap
+from detector.heatmap_file import HeatmapFile
+from detector.infer import check_engines, heatmap_slabs, predict_heatmap
 from detector.settings import CandidatesSettings, InferSettings
+from detector.stream import peak_stream
+from detector.tile_plan import plan_tiles
 
 
 def find_candidates(
@@ -32,6 +36,46 @@ def find_candidates(
     heatmap = predict_heatmap(tomogram.volume, engines, infer, len(types), engines[0].output_stride)
     found = heatmap_candidates(heatmap, tomogram.voxel_spacing, tomogram.origin, candidates, types)
     return heatmap, found
+
+
+@contextmanager
+def stream_candidates(
+    tomogram: Tomogram,
+    engines: Sequence[Engine],
+    types: ParticleTypes,
+    infer: InferSettings,
+    candidates: CandidatesSettings,
+    folder: Path | None = None,
+) -> Iterator[tuple[HeatmapFile, Candidates]]:
+    """The same candidates without the heatmap in memory: it lies in a file while this is open.
+
+    Each slab of the heatmap is searched for peaks when it is finished, and dropped.
+
+    Parameters
+    ----------
+    tomogram
+        Normalised; its volume is read tile by tile.
+    engines, types, infer, candidates
+        As for :func:`find_candidates`.
+    folder
+        On whose disk the file lies; None: the system's folder for temporary files.
+    """
+    infer = replace(infer, views=infer.views or 1)
+    stride = engines[0].output_stride
+    check_engines(engines, infer, len(types), stride)
+    plan = plan_tiles(tomogram.shape, engines, infer, len(types), stride)
+    peaks = peak_stream(candidates, len(types), plan.cells, stride)
+    with HeatmapFile(len(types), plan.cells, folder) as file:
+        for first, slab in heatmap_slabs(tomogram.volume, engines, plan, infer.views or 1):
+            rounded = slab.astype(np.float16)  # what is searched is what the refiner will see
+            file.write(first, rounded)
+            peaks.add(rounded)
+        yield (
+            file,
+            candidates_of_peaks(
+                peaks.finish(), file, stride, tomogram.voxel_spacing, tomogram.origin, candidates
+            ),
+        )
 
 
 def write_heatmap(path: Path, heatmap: Heatmap) -> None:

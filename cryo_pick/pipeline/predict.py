@@ -11,14 +11,12 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cryo_pick.cache import check_finite, content_key
+from cryo_pick.cache import content_key
 from cryo_pick.candidates import Candidates
 from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.files import write_text_atomic
@@ -26,14 +24,15 @@ from cryo_pick.formats.candidates_npz import read_candidates, write_candidates
 from cryo_pick.formats.inputs import InputRun
 from cryo_pick.formats.zarr_volume import ZarrVolume
 from cryo_pick.hardware import choose_device
-from cryo_pick.normalize import intensity_statistics
+from cryo_pick.memory import parse_memory
 from cryo_pick.normalized import NormalizedVolume
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.bundle import FILE, Bundle, read_bundle
 from cryo_pick.pipeline.dataset import SAME_SPACING
 from cryo_pick.pipeline.fit import FLOOR
 from cryo_pick.pipeline.guards import warnings_of
-from cryo_pick.pipeline.heatmaps import find_candidates
+from cryo_pick.pipeline.heatmaps import stream_candidates
+from cryo_pick.pipeline.reading import checked_statistics, opened_within
 from cryo_pick.resample import resample
 from cryo_pick.tomogram import Tomogram
 from cryo_pick.weights import load_network
@@ -42,10 +41,8 @@ from detector.settings import CandidatesSettings, InferSettings
 from detector.train import output_stride
 from metrics.thresholds import cut
 from refiner.blend import scored_picks
-from refiner.score import score_candidates
-
-if TYPE_CHECKING:
-    from torch import nn
+from refiner.engine import PatchEngine, make_patch_engine
+from refiner.score import BLOCK_MEMORY, score_candidates
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +66,7 @@ class Picker:
 
     bundle: Bundle
     engines: tuple[Engine, ...]
-    refiners: tuple[nn.Module, ...]
+    refiners: tuple[PatchEngine, ...]
     infer: InferSettings
     candidates: CandidatesSettings
     fingerprint: str
@@ -127,11 +124,11 @@ def load_picker(
     for member in bundle.detectors:
         module, spec = load_network(folder / member, "detector.networks")
         engines.append(make_engine(module, infer, output_stride(spec.network)))
-    device = choose_device(infer.accelerator)
-    refiners = [
-        load_network(folder / member, "refiner.networks")[0].to(device)
-        for member in (bundle.refiners if use_refiners else ())
-    ]
+    refiners = []
+    for member in bundle.refiners if use_refiners else ():
+        module, spec = load_network(folder / member, "refiner.networks")
+        stride = engines[0].output_stride
+        refiners.append(make_patch_engine(module, infer, len(bundle.types), spec.patch, stride))
     parts = [FILE, *(f"{m}.safetensors" for m in (*bundle.detectors, *bundle.refiners))]
     digest = hashlib.blake2b(digest_size=12)
     for part in parts:
@@ -150,49 +147,70 @@ def _candidate_settings(bundle: Bundle, asked: CandidatesSettings) -> Candidates
     return asked
 
 
-def pick_tomogram(tomogram: Tomogram, picker: Picker) -> tuple[Candidates, list[str]]:
+def pick_tomogram(
+    tomogram: Tomogram, picker: Picker, folder: Path | None = None
+) -> tuple[Candidates, list[str]]:
     """Candidates of one tomogram, scored by every stage of the picker, and what to warn of.
+
+    The tomogram is read piece by piece where it is large beside `infer.memory`, and its heatmap
+    lies in a file.
+
+    Parameters
+    ----------
+    tomogram, picker
+    folder
+        On whose disk the heatmap lies for a while; None: the system's folder for temporary files.
 
     Raises
     ------
     InputError
         If the volume can't be used, or its voxel spacing is too far from the bundle's.
     """
-    bundle = picker.bundle
-    try:
-        statistics = intensity_statistics(tomogram.volume)
-    except InputError as error:
-        raise InputError(f"run {tomogram.run!r}: {error}") from error
-    warnings = warnings_of(tomogram, statistics, bundle.intensity, bundle.tomo_type)
-    spacing = np.array(tomogram.voxel_spacing)
-    if (np.abs(spacing / bundle.voxel_spacing - 1) > SAME_SPACING).any():
-        warnings.append(
-            f"voxel spacing {spacing.mean():.3f} Å, the bundle's is {bundle.voxel_spacing:.3f} Å: "
-            "resampled"
-        )
-        try:
-            tomogram = resample(tomogram, bundle.voxel_spacing)
-        except ValueError as error:
-            raise InputError(
-                f"run {tomogram.run!r}: {error}; bin it first, or use another bundle"
-            ) from error
-    normalised = replace(tomogram, volume=NormalizedVolume(tomogram.volume, statistics))
-    heatmap, found = find_candidates(
-        normalised, picker.engines, bundle.types, picker.infer, picker.candidates
-    )
-    if picker.refiners:
-        found = score_candidates(
-            found,
-            normalised.volume,
-            heatmap.values,
-            heatmap.stride,
-            tomogram.voxel_spacing,
-            tomogram.origin,
-            picker.refiners,
-            device=choose_device(picker.infer.accelerator),
-            **bundle.refiner,
-        )
+    with opened_within(tomogram, picker.infer.memory) as (opened, memory):
+        statistics = checked_statistics(opened)
+        warnings = warnings_of(opened, statistics, picker.bundle.intensity, picker.bundle.tomo_type)
+        opened = _at_spacing(opened, picker.bundle.voxel_spacing, warnings)
+        normalised = replace(opened, volume=NormalizedVolume(opened.volume, statistics))
+        infer = replace(picker.infer, memory=memory)
+        with stream_candidates(
+            normalised, picker.engines, picker.bundle.types, infer, picker.candidates, folder
+        ) as (heatmap, found):
+            if picker.refiners:
+                found = score_candidates(
+                    found,
+                    normalised.volume,
+                    heatmap,
+                    picker.engines[0].output_stride,
+                    opened.voxel_spacing,
+                    opened.origin,
+                    picker.refiners,
+                    device=choose_device(infer.accelerator),
+                    memory=min(BLOCK_MEMORY, parse_memory(memory) / 6),
+                    **picker.bundle.refiner,
+                )
     return found, warnings
+
+
+def _at_spacing(tomogram: Tomogram, voxel_spacing: float, warnings: list[str]) -> Tomogram:
+    """The tomogram at the bundle's voxel spacing, in Å; a line for `warnings` where it is changed.
+
+    Raises
+    ------
+    InputError
+        If the spacings are too far apart.
+    """
+    spacing = np.array(tomogram.voxel_spacing)
+    if (np.abs(spacing / voxel_spacing - 1) <= SAME_SPACING).all():
+        return tomogram
+    warnings.append(
+        f"voxel spacing {spacing.mean():.3f} Å, the bundle's is {voxel_spacing:.3f} Å: resampled"
+    )
+    try:
+        return resample(tomogram, voxel_spacing)
+    except ValueError as error:
+        raise InputError(
+            f"run {tomogram.run!r}: {error}; bin it first, or use another bundle"
+        ) from error
 
 
 def picks_of(candidates: Candidates, bundle: Bundle, stage: str) -> Picks:
@@ -224,8 +242,8 @@ def predict_run(source: InputRun, picker: Picker, folder: Path, overwrite: bool)
                 picks = picks_of(file.candidates, picker.bundle, picker.stage)
                 warnings = tuple(file.metadata.get("warnings", ()))
                 return RunResult(source.run, picks, len(file.candidates), 0.0, True, warnings)
-    with _decoded(tomogram) as ready:
-        candidates, found = pick_tomogram(ready, picker)
+    folder.mkdir(parents=True, exist_ok=True)
+    candidates, found = pick_tomogram(tomogram, picker, folder)
     seconds = time.monotonic() - started
     metadata = {
         "key": key,
@@ -296,18 +314,6 @@ def recut(
             scored_picks(file.candidates, fit.blend, bundle.types, floor), cuts
         )
     return result, bundle
-
-
-@contextmanager
-def _decoded(tomogram: Tomogram) -> Any:
-    """The tomogram with its voxels in memory, checked: each is read once and needed thrice."""
-    if isinstance(tomogram.volume, ZarrVolume):
-        tomogram.volume.check_chunks()
-        loaded = replace(tomogram, volume=tomogram.array())
-    else:
-        loaded = tomogram
-    check_finite(loaded.volume, f"run {tomogram.run!r}")
-    yield loaded
 
 
 def _content(tomogram: Tomogram) -> str:

@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
+import cryo_pick.normalize as normalize_module
 from cryo_pick.errors import InputError
-from cryo_pick.normalize import CLIP, intensity_statistics, normalize, subsample
+from cryo_pick.normalize import (
+    CLIP,
+    intensity_statistics,
+    normalize,
+    statistics_by_blocks,
+    subsample,
+)
 
 
 def noise(shape: tuple[int, int, int] = (40, 50, 60)) -> np.ndarray:
@@ -81,3 +88,20 @@ def test_values_that_are_none_are_counted(bad: float) -> None:
 def test_a_constant_volume_is_refused() -> None:
     with pytest.raises(InputError, match="every sampled voxel is 5: the volume is constant"):
         intensity_statistics(np.full((8, 8, 8), 5.0))
+
+
+@pytest.mark.parametrize("block", [(3, 4, 5), (100, 100, 100), (1, 30, 40), (7, 30, 9)])
+@pytest.mark.parametrize("most", [50, 3000, 10**6])
+def test_statistics_by_blocks_are_those_of_the_whole(block, most, monkeypatch):
+    volume = np.random.default_rng(3).normal(5, 2, (20, 30, 40)).astype(np.float32)
+    monkeypatch.setattr(normalize_module, "MAX_SAMPLE", most)
+    whole = normalize_module._statistics(subsample(volume, most))
+    assert statistics_by_blocks(volume, block) == whole
+
+
+def test_statistics_by_blocks_see_every_voxel():
+    volume = np.random.default_rng(3).normal(5, 2, (20, 30, 40)).astype(np.float32)
+    volume[19, 29, 39] = np.nan
+    volume[3, 3, 3] = np.inf
+    with pytest.raises(InputError, match="2 of 24000 voxels are NaN or infinite"):
+        statistics_by_blocks(volume, (8, 8, 8))

@@ -1,0 +1,107 @@
+"""Peak memory of `cryo-pick predict` with `infer.memory=1GB`: one tomogram, and one 8 times larger.
+
+    python benchmarks/memory.py BUNDLE TOMOGRAM WORK [--memory 1GB] [key=value ...]
+
+TOMOGRAM is an OME-Zarr (level 0 is used), such as
+PROJECT/static/ExperimentRuns/RUN/VoxelSpacing10.012/denoised.zarr. The larger volume is the smaller
+one put together 2 x 2 x 2; it is written into WORK and deleted afterwards. A third line shows the
+floor: a volume of a few voxels, so what libraries and networks take. Each line is one command in a
+process of its own; peak memory is that process's largest resident size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from cryo_pick.formats.ome_zarr import OmeZarr, open_ome_zarr, write_ome_zarr
+
+_CHUNK = 128
+
+
+def write_repeated(path: Path, image: OmeZarr, shape: tuple[int, int, int]) -> None:
+    """An OME-Zarr of any shape with the voxels of another one, repeated; a chunk row at a time."""
+    write_ome_zarr(path, np.zeros((1, 1, 1), np.float32), image.voxel_spacing, levels=1)
+    target = zarr.create_array(
+        str(path), name="0", shape=shape, dtype="float32", overwrite=True, zarr_format=2,
+        chunks=tuple(min(_CHUNK, n) for n in shape),
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+    )  # fmt: skip
+    depth, height, width = image.array.shape
+    rows = [np.arange(n) % m for n, m in zip(shape[1:], (height, width), strict=True)]
+    for z in range(0, shape[0], _CHUNK):
+        for y in range(0, shape[1], _CHUNK):
+            high = min(z + _CHUNK, shape[0])
+            planes = np.concatenate(
+                [image.array[k % depth : k % depth + 1] for k in range(z, high)]
+            )
+            target[z:high, y : y + _CHUNK] = planes[:, rows[0][y : y + _CHUNK]][:, :, rows[1]]
+
+
+def predicted(words: list[str]) -> tuple[float, float]:
+    """Seconds and peak memory, in GB, of `cryo-pick predict` with these words.
+
+    Raises
+    ------
+    SystemExit
+        If it fails.
+    """
+    code = "import sys; from cryo_pick.cli import main; sys.exit(main())"
+    started = time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", code, "predict", *words], stdout=2) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"predict ended with {process.returncode}")
+    return time.monotonic() - started, usage.ru_maxrss * 1024 / 1e9
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("bundle")
+    parser.add_argument("tomogram", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--memory", default="1GB")
+    parser.add_argument("--sizes", nargs="+", default=["tiny", "1", "8"])
+    arguments, settings = parser.parse_known_args()
+    image = open_ome_zarr(arguments.tomogram)
+    d, h, w = image.array.shape
+    shapes = {"tiny": (32, 64, 64), "1": (d, h, w), "8": (2 * d, 2 * h, 2 * w)}
+    print(f"{platform.machine()}, {os.cpu_count()} processors, infer.memory={arguments.memory}\n")
+    print("| volume | in memory as float32, GB | peak resident size, GB | s | times the smaller |")
+    print("|---|---|---|---|---|", flush=True)
+    first: tuple[float, float] | None = None
+    for size in arguments.sizes:
+        shape = shapes[size]
+        folder = arguments.work / f"memory-{size}"
+        path = arguments.tomogram if size == "1" else folder / "volume.zarr"
+        try:
+            if size != "1":
+                write_repeated(path, image, shape)
+            seconds, peak = predicted(
+                [str(path), "--model", arguments.bundle, "--out", str(folder / "out"),
+                 "--overwrite", f"infer.memory={arguments.memory}", *settings]
+            )  # fmt: skip
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        first = (seconds, peak) if size == "1" else first
+        ratio = f"{seconds / first[0]:.2f} time, {peak / first[1]:.2f} memory" if first else ""
+        name = "x".join(map(str, shape))
+        print(
+            f"| {name} | {4 * np.prod(shape) / 1e9:.2f} | {peak:.2f} | {seconds:.0f} | {ratio} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

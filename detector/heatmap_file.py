@@ -1,0 +1,75 @@
+"""A heatmap on disk: written slab by slab, read box by box, never whole in memory."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryo_pick.mapped import read_box
+from detector.tiles import Shape
+
+_DTYPE = np.dtype(np.float16)
+
+
+class HeatmapFile:
+    """A (k, d, h, w) float16 heatmap in a file without a name, which goes when it is closed.
+
+    Parameters
+    ----------
+    n_classes, cells
+        k and (d, h, w).
+    folder
+        On whose disk it lies; None: the system's folder for temporary files.
+
+    Raises
+    ------
+    OSError
+        If there is no room for it.
+    """
+
+    ndim = 4
+    dtype = _DTYPE
+
+    def __init__(self, n_classes: int, cells: Shape, folder: Path | None = None) -> None:
+        self.shape = (n_classes, *cells)
+        self._volume_bytes = _DTYPE.itemsize * int(np.prod(cells))
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+        try:
+            if hasattr(os, "posix_fallocate"):  # else a full disk would show in a reader's map
+                os.posix_fallocate(self._file.fileno(), 0, n_classes * self._volume_bytes)
+            else:
+                os.truncate(self._file.fileno(), n_classes * self._volume_bytes)
+        except OSError:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def write(self, first: int, slab: NDArray[np.floating]) -> None:
+        """Put (k, n, h, w) values at plane `first` and the n - 1 after it."""
+        plane = self._volume_bytes // self.shape[1]
+        for index, values in enumerate(slab):
+            self._file.seek(index * self._volume_bytes + first * plane)
+            self._file.write(np.ascontiguousarray(values, _DTYPE).data)
+
+    def __getitem__(self, index: Any) -> NDArray[np.float16]:
+        """A copy of a box of all classes: ``heatmap[:, z0:z1, y0:y1, x0:x1]``."""
+        classes, *box = index if isinstance(index, tuple) else (index,)
+        if classes != slice(None) or len(box) > 3 or not all(isinstance(b, slice) for b in box):
+            raise IndexError(f"Expected [:, z0:z1, y0:y1, x0:x1], but got {index}.")
+        z, y, x = (*box, *(slice(None),) * (3 - len(box)))
+        k, d, h, w = self.shape
+        parts = [
+            read_box(self._file, _DTYPE, i * self._volume_bytes, (d, h, w), (z, y, x))
+            for i in range(k)
+        ]
+        return np.stack(parts)

@@ -1,0 +1,97 @@
+"""Peaks of a heatmap that comes plane by plane: exactly those of the whole.
+
+A plane is searched as soon as the planes that its peaks' cubes reach into are there, in a window
+that holds those and no others.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.candidates import check_settings, kernel_cells
+from detector.components import Components
+from detector.peaks import Peaks, find_peaks
+from detector.settings import CandidatesSettings
+from detector.tiles import Shape
+
+
+class PeakStream(Protocol):
+    """Takes a heatmap's planes from z = 0 up and gives the peaks of all of them."""
+
+    def add(self, slab: NDArray[np.floating]) -> None:
+        """Take the next planes, (k, n, h, w)."""
+
+    def finish(self) -> Peaks:
+        """Peaks of all planes, by class and then by flat index."""
+
+
+class RollingPeaks:
+    """Local maxima, as :func:`detector.peaks.find_peaks` finds them in the whole heatmap.
+
+    Parameters
+    ----------
+    threshold
+        Lowest value of a peak.
+    kernel
+        Edge of the cube in which a peak is the maximum, cells; odd, at least 3.
+    n_classes, cells
+        k and (d, h, w) of the whole heatmap.
+    """
+
+    def __init__(self, threshold: float, kernel: int, n_classes: int, cells: Shape) -> None:
+        self._threshold, self._kernel = threshold, kernel
+        self._depth = cells[0]
+        self._held = [np.empty((0, *cells[1:]), np.float32) for _ in range(n_classes)]
+        self._found: list[list[Peaks]] = [[] for _ in range(n_classes)]
+        self._first = 0  # plane that the held ones start at
+        self._searched = 0  # planes whose peaks are known
+        self._added = 0
+
+    def add(self, slab: NDArray[np.floating]) -> None:
+        """Take the next planes, (k, n, h, w), and search those that can be."""
+        radius = self._kernel // 2
+        self._added += slab.shape[1]
+        stop = self._added if self._added == self._depth else max(self._added - radius, 0)
+        keep = max(stop - radius, 0)
+        for index, planes in enumerate(slab):
+            window = np.concatenate([self._held[index], planes.astype(np.float32)])
+            if stop > self._searched:
+                within = (self._searched - self._first, stop - self._first)
+                found = find_peaks(window[None], self._threshold, self._kernel, planes=within)
+                places = found.places + np.array([self._first, 0, 0])
+                self._found[index].append(Peaks(found.classes + index, places, found.scores))
+            self._held[index] = window[max(keep - self._first, 0) :].copy()
+        self._first = max(keep, self._first)
+        self._searched = max(stop, self._searched)
+
+    def finish(self) -> Peaks:
+        """Peaks of all planes, by class and then by flat index.
+
+        Raises
+        ------
+        ValueError
+            If planes are missing.
+        """
+        if self._added != self._depth:
+            raise ValueError(f"Expected {self._depth} planes, but got {self._added}.")
+        parts = [peaks for found in self._found for peaks in found]
+        return Peaks(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def peak_stream(
+    settings: CandidatesSettings, n_classes: int, cells: Shape, stride: int
+) -> PeakStream:
+    """What finds the peaks that the settings ask for.
+
+    Raises
+    ------
+    ConfigError
+        If the method is unknown, or the threshold isn't above 0.
+    """
+    check_settings(settings)
+    if settings.method == "components":
+        return Components(settings.threshold, n_classes, settings.min_voxels)
+    return RollingPeaks(settings.threshold, kernel_cells(settings.kernel, stride), n_classes, cells)

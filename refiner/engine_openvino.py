@@ -1,0 +1,87 @@
+"""A patch network in OpenVINO, on a CPU."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from detector.engine import UnsupportedNetwork
+from detector.engine_openvino import TOLERANCE, cpu_config, openvino
+from refiner.engine import Inputs
+
+_CHECKED_BATCH = 3
+
+
+class OpenVinoPatchEngine:
+    """The network as an OpenVINO model for batches of any length.
+
+    It is run once on noise and compared with torch, as a detector is
+    (:class:`detector.engine_openvino.OpenVinoEngine`).
+
+    Parameters
+    ----------
+    module
+        Copied, so not changed.
+    precision
+        fp32 or bf16.
+    n_classes, patch, stride
+        k, the edge of a patch in voxels, and the voxels per heatmap cell.
+
+    Raises
+    ------
+    UnsupportedNetwork
+        If OpenVINO can't convert or compile the network, or its output isn't torch's.
+    """
+
+    def __init__(
+        self, module: nn.Module, precision: str, n_classes: int, patch: int, stride: int
+    ) -> None:
+        self.name = f"OpenVINO {precision} on {torch.get_num_threads()} CPU threads"
+        self._module = copy.deepcopy(module).float().cpu().eval()
+        cells = patch // stride
+        shapes = [(1, patch, patch, patch), (n_classes, cells, cells, cells), (n_classes,)]
+        rng = np.random.default_rng(0)
+        noise = [rng.random((_CHECKED_BATCH, *shape), np.float32) for shape in shapes]
+        model = _convert(self._module, noise)
+        model.reshape({i: openvino.PartialShape([-1, *shape]) for i, shape in enumerate(shapes)})
+        try:
+            self._compiled = openvino.Core().compile_model(model, "CPU", cpu_config(precision))
+            self._request = self._compiled.create_infer_request()
+            self._check((noise[0], noise[1], noise[2]), TOLERANCE[precision])
+        except RuntimeError as error:
+            raise UnsupportedNetwork(f"the refiner does not compile ({error})") from error
+
+    def __call__(self, inputs: Inputs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits (b, k + 1) and offsets (b, 3) of a batch."""
+        arrays = [np.ascontiguousarray(a, np.float32) for a in inputs]
+        answers = self._request.infer(arrays, share_inputs=True, share_outputs=True)
+        return np.array(answers[0], np.float32), np.array(answers[1], np.float32)
+
+    def _check(self, noise: Inputs, tolerance: float) -> None:
+        with torch.inference_mode():
+            expected = self._module(*(torch.from_numpy(a) for a in noise))
+        for mine, theirs in zip(self(noise), expected, strict=True):
+            scale = float(theirs.square().mean().sqrt())
+            difference = float(np.sqrt(np.mean(np.square(mine - theirs.numpy()))))
+            if not difference <= tolerance * scale:
+                raise UnsupportedNetwork(
+                    f"the refiner's output differs from torch's by "
+                    f"{difference / max(scale, 1e-30):.2g} of its size, where {tolerance:g} is "
+                    "allowed"
+                )
+
+
+def _convert(module: nn.Module, example: list[NDArray[np.float32]]) -> Any:
+    tensors = tuple(torch.from_numpy(a) for a in example)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as detector.engine_openvino
+        try:
+            return openvino.convert_model(module, example_input=tensors)
+        except Exception as error:  # its front end raises whatever the network's code raises
+            raise UnsupportedNetwork(f"the refiner does not convert ({error})") from error

@@ -30,5 +30,5 @@ wheel: $(READY) ## build dist/*.whl
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt -e '.[test,openvino,view,docs]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[test,openvino,view,docs,onnx]'
 	touch $@

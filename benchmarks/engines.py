@@ -56,6 +56,10 @@ def engine_of(kind: str, network: str) -> Engine | PlainTorch:
         from detector.engine_openvino import OpenVinoEngine
 
         return OpenVinoEngine(module, part.OUTPUT_STRIDE, number)
+    if backend == "onnx":
+        from detector.engine_onnx import OnnxEngine
+
+        return OnnxEngine(module, part.OUTPUT_STRIDE, torch.device("cpu"))
     if precision == "contiguous":
         return PlainTorch(module)
     device = torch.device("cuda" if backend == "cuda" else "cpu")
@@ -105,7 +109,7 @@ def main() -> None:
             arguments.reference,
         )
         return
-    kinds = ["torch-contiguous", "torch-fp32", "openvino-fp32"]
+    kinds = ["torch-contiguous", "torch-fp32", "onnx-fp32", "openvino-fp32"]
     kinds += ["torch-bf16", "openvino-bf16"] if cpu_has_bf16() else []
     kinds += ["cuda-fp32", "cuda-bf16"] if torch.cuda.is_available() else []
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, ", end="")

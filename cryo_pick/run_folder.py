@@ -23,7 +23,7 @@ from cryo_pick.logs import FILE_FORMAT
 
 PACKAGES = (
     "torch", "monai", "timm", "lightning-fabric", "numpy", "scipy", "zarr", "numba",
-    "connected-components-3d", "hydra-core", "safetensors", "mrcfile", "openvino",
+    "hydra-core", "safetensors", "mrcfile", "openvino", "onnxruntime", "tensorrt",
 )  # fmt: skip
 """Packages that a result may depend on."""
 

@@ -2,7 +2,8 @@
 
 `engine=auto` takes, in this order, what benchmarks/engines.py found fastest on each kind of
 machine: torch on a GPU; OpenVINO on a CPU; torch on a CPU where OpenVINO isn't installed or can't
-run the network.
+run the network. ONNX Runtime and TensorRT have to be asked for: the first was slower wherever it
+was measured, the second builds for minutes and has not been measured.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ENGINES = ("auto", "torch", "openvino")
+ENGINES = ("auto", "torch", "openvino", "onnx", "tensorrt")
 
 
 class UnsupportedNetwork(Exception):
@@ -94,7 +95,7 @@ def make_engine(module: nn.Module, settings: InferSettings, output_stride: int) 
     module
         (b, 1, d, h, w) to (b, k, d/s, h/s, w/s). Copied, so not changed.
     settings
-        `engine`, `precision` and `accelerator` are read.
+        `engine`, `precision`, `accelerator`, `compile` and `cuda_graphs` are read.
     output_stride
         s, voxels per heatmap cell.
 
@@ -110,6 +111,8 @@ def make_engine(module: nn.Module, settings: InferSettings, output_stride: int) 
     device = choose_device(settings.accelerator)
     if settings.engine == "openvino" and settings.accelerator == "cuda":
         raise ConfigError("infer.engine=openvino runs on the CPU; use infer.engine=torch or auto")
+    if settings.engine in ("onnx", "tensorrt"):
+        return _exported_engine(module, settings, output_stride, device)
     if settings.engine == "openvino" or (settings.engine == "auto" and device.type == "cpu"):
         engine = _openvino_engine(module, settings, output_stride)
         if engine is not None:
@@ -145,6 +148,36 @@ def _openvino_engine(
     return engine
 
 
+def _exported_engine(
+    module: nn.Module, settings: InferSettings, output_stride: int, device: torch.device
+) -> Engine:
+    """ONNX Runtime or TensorRT, which only run where they are asked for."""
+    from detector.onnx_export import require_packages
+
+    what = f"infer.engine={settings.engine}"
+    engine: Engine
+    try:
+        if settings.engine == "onnx":
+            require_packages(("onnx", "onnxscript", "onnxruntime"), what, "onnx")
+            if settings.precision not in ("auto", "fp32"):
+                raise ConfigError(f"{what} runs in fp32; use infer.precision=auto or fp32")
+            from detector.engine_onnx import OnnxEngine
+
+            engine = OnnxEngine(module, output_stride, device)
+        else:
+            require_packages(("tensorrt", "onnx", "onnxscript"), what, "tensorrt")
+            if device.type != "cuda":
+                raise ConfigError(f"{what} needs an NVIDIA GPU; use infer.engine=auto")
+            from detector.engine_tensorrt import TensorRtEngine
+
+            precision = choose_precision(settings.precision, device)
+            engine = TensorRtEngine(module, output_stride, precision)
+    except UnsupportedNetwork as error:
+        raise ConfigError(f"{what}: {error}; use infer.engine=auto") from error
+    logger.info("engine: %s (as asked)", engine.name)
+    return engine
+
+
 def _torch_engine(
     module: nn.Module, settings: InferSettings, output_stride: int, device: torch.device
 ) -> Engine:
@@ -154,7 +187,12 @@ def _torch_engine(
         precision = cpu_precision(settings.precision)
     else:
         precision = choose_precision(settings.precision, device)
-    engine = TorchEngine(module, output_stride, precision, device)
+    if settings.cuda_graphs and device.type != "cuda":
+        raise ConfigError("infer.cuda_graphs=true needs an NVIDIA GPU; leave it out on a CPU")
+    engine = TorchEngine(
+        module, output_stride, precision, device,
+        compiled=settings.compile, graphs=settings.cuda_graphs,
+    )  # fmt: skip
     why = "as asked" if settings.engine == "torch" else "the best there is for this machine"
     logger.info("engine: %s (%s; %s)", engine.name, why, _why_precision(settings, precision))
     return engine
@@ -177,6 +215,22 @@ def cpu_precision(precision: str) -> Precision:
             "times slower than fp32; use infer.precision=auto or fp32"
         )
     return chosen
+
+
+def precision_in_force(settings: InferSettings) -> Precision:
+    """The number format that detectors compute in on this machine with these settings.
+
+    Raises
+    ------
+    ConfigError
+        If a GPU is asked for and there is none, or the precision can't be had.
+    """
+    if settings.engine == "onnx":
+        return "fp32"
+    device = choose_device(settings.accelerator)
+    if device.type == "cpu":
+        return cpu_precision(settings.precision)
+    return choose_precision(settings.precision, device)
 
 
 def _why_precision(settings: InferSettings, precision: Precision) -> str:

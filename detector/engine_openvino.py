@@ -6,6 +6,7 @@ import copy
 import functools
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import nn
 from cryo_pick.hardware import Precision
 from detector.engine import UnsupportedNetwork
 from detector.network_geometry import effective_receptive_field, measure_geometry
+from detector.parity import TOLERANCE, check_against_torch, check_shape
 from detector.tiles import Shape
 
 # Importing OpenVINO tells its makers, over the network, unless the package that does so is missing.
@@ -23,8 +25,6 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino  # noqa: E402
 
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
-TOLERANCE = {"fp32": 2e-3, "bf16": 5e-2}
-"""Largest difference to torch fp32, root mean square, as a share of the output's own."""
 
 
 def cpu_config(precision: str) -> dict[str, Any]:
@@ -51,6 +51,8 @@ class OpenVinoEngine:
         Voxels per heatmap cell.
     precision
         fp32 or bf16. Not checked against the hardware; :func:`detector.engine.make_engine` does.
+    model
+        The network as :func:`write_openvino` wrote it; None: it is converted now.
 
     Raises
     ------
@@ -61,7 +63,13 @@ class OpenVinoEngine:
     batch = 1
     keeps_buffers = True
 
-    def __init__(self, module: nn.Module, output_stride: int, precision: Precision) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        output_stride: int,
+        precision: Precision,
+        model: Path | None = None,
+    ) -> None:
         self.output_stride = output_stride
         self.geometry = measure_geometry(module, output_stride)
         self._module = copy.deepcopy(module).float().cpu().eval()
@@ -70,10 +78,10 @@ class OpenVinoEngine:
         self._config = cpu_config(precision)
         self._shape: tuple[int, ...] = ()
         self._request: Any = None
-        multiple = self.geometry.multiple
-        edge = max(2 * multiple, 32 // multiple * multiple)
-        self._model = _convert(self._module, edge)
-        self._check((1, 1, edge, edge + multiple, edge), TOLERANCE[precision])
+        edge, longer = check_shape(self.geometry.multiple)
+        self._model = self._core.read_model(model) if model else _convert(self._module, edge)
+        shape = (1, 1, edge, longer, edge)
+        check_against_torch(self, self._module, shape, TOLERANCE[precision])
 
     @functools.cached_property
     def receptive_field(self) -> Shape:
@@ -92,23 +100,26 @@ class OpenVinoEngine:
         result = self._request.infer([tiles], share_inputs=True, share_outputs=True)[0]
         return np.array(result, np.float32)  # the request's own buffer is overwritten next time
 
-    def _check(self, shape: tuple[int, ...], tolerance: float) -> None:
-        noise = np.random.default_rng(0).standard_normal(shape, np.float32)
-        with torch.inference_mode():
-            expected = self._module(torch.from_numpy(noise)).numpy()
-        try:
-            got = self(noise)
-        except RuntimeError as error:
-            raise UnsupportedNetwork(f"it does not compile ({error})") from error
-        if got.shape != expected.shape:
-            raise UnsupportedNetwork(f"its output is {got.shape} where torch's is {expected.shape}")
-        scale = float(np.sqrt(np.mean(np.square(expected))))
-        difference = float(np.sqrt(np.mean(np.square(got - expected))))
-        if not difference <= tolerance * scale:
-            raise UnsupportedNetwork(
-                f"its output differs from torch's by {difference / max(scale, 1e-30):.2g} "
-                f"of its size, where {tolerance:g} is allowed"
-            )
+
+def write_openvino(module: nn.Module, path: Path, multiple: int) -> None:
+    """Write a network as PATH.xml and PATH.bin.
+
+    Parameters
+    ----------
+    module
+        In fp32 on the CPU, for evaluation.
+    path
+        Of the .xml.
+    multiple
+        Of a tile's edges, voxels.
+
+    Raises
+    ------
+    UnsupportedNetwork
+        If OpenVINO can't convert it.
+    """
+    model = _convert(module, check_shape(multiple)[0])
+    openvino.save_model(model, path, compress_to_fp16=False)
 
 
 def _convert(module: nn.Module, edge: int) -> Any:

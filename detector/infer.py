@@ -29,9 +29,9 @@ from detector.heatmap import Heatmap, heatmap_to_voxel_index, voxel_to_heatmap_i
 from detector.settings import InferSettings
 from detector.tile_plan import TilePlan, plan_tiles
 from detector.tiles import Shape, blend_weights
+from detector.views import View, views_of
 
 __all__ = [
-    "FLIPS",
     "Heatmap",
     "heatmap_slabs",
     "heatmap_to_voxel_index",
@@ -39,9 +39,6 @@ __all__ = [
     "predict_tile",
     "voxel_to_heatmap_index",
 ]
-
-FLIPS: tuple[tuple[int, ...], ...] = ((), (2,), (1,), (1, 2), (0,), (0, 2), (0, 1), (0, 1, 2))
-"""Axes that each test-time view mirrors; in the plane first, where the missing wedge stays put."""
 
 Normalise = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Progress = Callable[[int, int], None]
@@ -118,8 +115,10 @@ def check_engines(
     ValueError
         If there is no engine, or one isn't for `n_classes` and `output_stride`.
     """
-    if settings.views not in (None, 1, 2, 4, 8):
-        raise ConfigError(f"infer.views: expected 1, 2, 4 or 8, but got {settings.views}")
+    try:
+        views_of(settings.views)
+    except ValueError as error:
+        raise ConfigError(f"infer.views: {error}") from error
     if not engines:
         raise ValueError("Expected at least one engine, but got none.")
     for engine in engines:
@@ -151,7 +150,7 @@ def heatmap_slabs(
     plan
         For this volume.
     views
-        Test-time views, the first of :data:`FLIPS`.
+        Number of test-time views, a key of :data:`detector.views.VIEWS`.
     normalise, progress
         As for :func:`predict_heatmap`.
 
@@ -233,7 +232,7 @@ def add_weighted(
 def predict_tile(
     tile: NDArray[np.float32], engines: Sequence[Engine], views: int
 ) -> NDArray[np.float32]:
-    """Mean answer of all networks to all views of a tile, each mirrored back.
+    """Mean answer of all networks to all views of a tile, each brought back.
 
     Parameters
     ----------
@@ -241,7 +240,7 @@ def predict_tile(
     engines
         At least one.
     views
-        The first of :data:`FLIPS`.
+        Number of test-time views, a key of :data:`detector.views.VIEWS`.
 
     Returns
     -------
@@ -250,19 +249,27 @@ def predict_tile(
     """
     total: NDArray[np.float32] | None = None
     for engine in engines:
-        for i in range(0, views, engine.batch):
-            flips = FLIPS[i : min(i + engine.batch, views)]
-            answers = engine(np.stack([np.flip(tile, axes)[None] for axes in flips]))
-            for axes, answer in zip(flips, answers, strict=True):
-                back = np.flip(answer, tuple(axis + 1 for axis in axes))
+        for batch in _batches(views_of(views), engine.batch):
+            answers = engine(np.stack([view.of(tile)[None] for view in batch]))
+            for view, answer in zip(batch, answers, strict=True):
+                back = view.back(answer)
                 if total is None:
                     total = np.array(back)
                 else:
                     total += back
     if total is None:
-        raise ValueError("Expected at least one engine and one view, but got none.")
+        raise ValueError("Expected at least one engine, but got none.")
     total /= np.float32(len(engines) * views)
     return total
+
+
+def _batches(views: Sequence[View], size: int) -> Iterator[Sequence[View]]:
+    """Views in batches; those that swap y and x stand apart, as their tiles may differ in shape."""
+    upright = [v for v in views if not v.turns % 2]
+    sideways = [v for v in views if v.turns % 2]
+    for group in (upright, sideways):
+        for first in range(0, len(group), size):
+            yield group[first : first + size]
 
 
 def _tiles_read_ahead(

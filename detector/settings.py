@@ -91,10 +91,15 @@ class InferSettings:
     memory: str = "2GB"
     """What the tiles may use."""
     views: int | None = None
-    """Test-time views, 1, 2, 4 or 8 flips; None: as the bundle was fitted with, in training 1."""
+    """Test-time views: 1, 2, 4 or 8 flips, or 7, the 2nd place's turns and flips; None: as the
+    bundle was fitted with, in training 1."""
     engine: str = "auto"
-    """auto, torch or openvino; auto takes the fastest this machine has."""
+    """auto, torch, openvino, onnx or tensorrt; auto takes the fastest this machine has."""
     precision: str = "auto"
     """auto, fp32, bf16 or fp16; auto takes bf16 where the hardware has it."""
     accelerator: str = "auto"
     """auto, cpu or cuda."""
+    compile: bool = False
+    """Have torch compile its network: seconds to minutes once for each shape of tile."""
+    cuda_graphs: bool = False
+    """Have torch record its network on a GPU and play it back for every tile."""

@@ -13,6 +13,7 @@ from cryo_pick.memory import parse_memory
 from detector.engine import Engine
 from detector.settings import InferSettings
 from detector.tiles import Shape, default_overlap, largest_tile, round_up, tile_starts
+from detector.views import turns_sideways, views_of
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,9 @@ def plan_tiles(
         overlap = _overlap_of_tile(shape, tile, engines, settings, multiple)
     else:
         tile, overlap = _roomiest(shape, engines, settings, n_classes, output_stride)
+    if turns_sideways(views_of(settings.views)):
+        edge = min(tile[1:])  # square, so that a tile and the turned one run in the same buffers
+        tile = (tile[0], edge, edge)
     z, y, x = (
         tile_starts(n, t, o if n > t else 0, multiple)
         for n, t, o in zip(shape, tile, overlap, strict=True)

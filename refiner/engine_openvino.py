@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from detector.engine import UnsupportedNetwork
-from detector.engine_openvino import TOLERANCE, cpu_config, openvino
+from detector.engine_openvino import cpu_config, openvino
+from detector.parity import TOLERANCE
 from refiner.engine import Inputs
 
 _CHECKED_BATCH = 3

@@ -36,7 +36,7 @@ from cryo_pick.pipeline.reading import checked_statistics, opened_within
 from cryo_pick.resample import resample
 from cryo_pick.tomogram import Tomogram
 from cryo_pick.weights import load_network
-from detector.engine import Engine, make_engine
+from detector.engine import Engine, make_engine, precision_in_force
 from detector.settings import CandidatesSettings, InferSettings
 from detector.train import output_stride
 from metrics.thresholds import cut
@@ -120,6 +120,13 @@ def load_picker(
     use_refiners = bool(bundle.refiners) and "two_stage" in bundle.fits and two_stage is not False
     infer = replace(infer, views=infer.views or int(bundle.infer.get("views") or 1))
     chosen = _candidate_settings(bundle, candidates)
+    fitted, now = bundle.infer.get("fitted_precision"), precision_in_force(infer)
+    if fitted not in (None, now):
+        logger.warning(
+            "the thresholds were fitted on scores computed in %s, these are computed in %s",
+            fitted,
+            now,
+        )
     engines = []
     for member in bundle.detectors:
         module, spec = load_network(folder / member, "detector.networks")

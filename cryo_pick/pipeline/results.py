@@ -26,6 +26,7 @@ from cryo_pick.pipeline.fit import FLOOR, FitOutcome, fit_candidates
 from cryo_pick.pipeline.guards import intensity_summary
 from cryo_pick.report.data import ReportData, RunResult
 from cryo_pick.tomogram import Tomogram
+from detector.engine import precision_in_force
 from refiner.blend import scored_picks
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,8 @@ def fit_bundle(
         refiners=_members(folder, "refiner") if "two_stage" in outcome.fits else (),
         fits=outcome.fits,
         candidates=asdict(config.candidates) | {"path": None},
-        infer=asdict(config.infer) | {"views": config.infer.views or 1},
+        infer=asdict(config.infer)
+        | {"views": config.infer.views or 1, "fitted_precision": precision_in_force(config.infer)},
         refiner={
             "patch": config.refiner.patch,
             "views": config.refiner.views,

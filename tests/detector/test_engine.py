@@ -11,16 +11,18 @@ from torch import nn
 import detector.engine
 from cryo_pick.errors import ConfigError
 from cryo_pick.hardware import cpu_has_bf16
-from detector.engine import UnsupportedNetwork, cpu_precision, make_engine
+from detector.engine import UnsupportedNetwork, cpu_precision, make_engine, precision_in_force
 from detector.engine_torch import TorchEngine
 from detector.infer import predict_heatmap
 from detector.network_geometry import effective_receptive_field, measure_geometry, peak_bytes
 from detector.settings import InferSettings
 
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
+HAS_ONNX = all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime")))
 ENGINES = [
     "torch",
     pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="no OpenVINO")),
+    pytest.param("onnx", marks=pytest.mark.skipif(not HAS_ONNX, reason="no ONNX Runtime")),
 ]
 CPU = torch.device("cpu")
 
@@ -199,7 +201,50 @@ def test_bf16_is_honoured_where_the_cpu_has_it(monkeypatch):
 
 def test_settings_that_name_nothing_are_refused():
     with pytest.raises(ConfigError, match=r"infer\.engine: expected auto, torch, openvino"):
-        make_engine(small_network(), InferSettings(engine="tensorrt", accelerator="cpu"), 2)
+        make_engine(small_network(), InferSettings(engine="magic", accelerator="cpu"), 2)
+
+
+def test_what_an_engine_cannot_do_is_said(monkeypatch):
+    cases = [
+        ({"engine": "tensorrt"}, r"infer\.engine=tensorrt"),
+        ({"engine": "onnx", "precision": "bf16"}, r"infer\.engine=onnx runs in fp32"),
+        ({"engine": "torch", "cuda_graphs": True}, r"infer\.cuda_graphs=true needs an NVIDIA GPU"),
+    ]
+    for changes, message in cases:
+        with pytest.raises(ConfigError, match=message):
+            make_engine(small_network(), InferSettings(accelerator="cpu", **changes), 2)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(
+        ConfigError, match=r"onnxruntime not installed; pip install 'cryo-pick\[onnx"
+    ):
+        make_engine(small_network(), InferSettings(engine="onnx", accelerator="cpu"), 2)
+
+
+def test_a_compiled_network_says_the_same(monkeypatch):
+    compiled = []
+
+    def eager(module, *, dynamic):  # the real compiler takes many seconds
+        compiled.append(dynamic)
+        return torch._dynamo.optimize("eager", dynamic=dynamic)(module)
+
+    monkeypatch.setattr(torch, "compile", eager)
+    asked = InferSettings(engine="torch", accelerator="cpu", compile=True)
+    engine = make_engine(small_network(), asked, 2)
+    assert compiled == [False]
+    assert "compiled" in engine.name
+    tiles = np.random.default_rng(4).standard_normal((1, 1, 8, 8, 12)).astype(np.float32)
+    np.testing.assert_array_equal(
+        engine(tiles), TorchEngine(small_network(), 2, "fp32", CPU)(tiles)
+    )
+
+
+def test_the_precision_in_force_is_what_an_engine_would_take(monkeypatch):
+    asked = InferSettings(accelerator="cpu")
+    for has in (False, True):
+        monkeypatch.setattr(detector.engine, "cpu_has_bf16", lambda has=has: has)
+        monkeypatch.setattr("cryo_pick.hardware.cpu_has_bf16", lambda has=has: has)
+        assert precision_in_force(asked) == ("bf16" if has else "fp32")
+    assert precision_in_force(InferSettings(engine="onnx", accelerator="cpu")) == "fp32"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from cryo_pick.errors import ConfigError, InputError
 from detector.engine import NetworkGeometry
-from detector.infer import FLIPS, add_weighted, predict_heatmap, predict_tile, read_tile
+from detector.infer import add_weighted, predict_heatmap, predict_tile, read_tile
 from detector.settings import InferSettings
 from detector.tile_plan import plan_tiles
+from detector.views import FLIPS, SEVEN, VIEWS
 
 
 class AverageEngine:
@@ -78,7 +79,7 @@ def test_an_identity_network_returns_the_volume_of_any_shape(shape, tile, overla
     np.testing.assert_allclose(heatmap.values[0], cell_means(volume, stride), atol=HALF)
 
 
-@pytest.mark.parametrize("views", [1, 2, 4, 8])
+@pytest.mark.parametrize("views", sorted(VIEWS))
 @pytest.mark.parametrize("batch", [1, 3, 8])
 def test_views_are_mirrored_back(views, batch):
     volume = np.random.default_rng(1).random((19, 21, 37), np.float32)
@@ -87,18 +88,30 @@ def test_views_are_mirrored_back(views, batch):
     np.testing.assert_allclose(heatmap.values[0], cell_means(volume, 2), atol=HALF)
     n_tiles = 2 * 2 * 4
     assert sum(shape[0] for shape in engine.shapes) == views * n_tiles
-    assert max(shape[0] for shape in engine.shapes) == min(views, batch)
+    together = 5 if views == 7 else views  # its two turned sideways stand apart
+    assert max(shape[0] for shape in engine.shapes) == min(together, batch)
+    assert {shape[3] - shape[4] for shape in engine.shapes} == {0}
 
 
 def test_all_views_together_are_the_same_for_a_mirrored_tile():
     tile = np.random.default_rng(2).random((8, 8, 16), np.float32)
     engine = PlaceEngine()
     answer = predict_tile(tile, [engine], 8)
-    for axes in FLIPS:
-        mirrored = predict_tile(np.ascontiguousarray(np.flip(tile, axes)), [engine], 8)
-        back = np.flip(mirrored, [axis + 1 for axis in axes])
-        np.testing.assert_allclose(back, answer, atol=1e-6)
+    for view in FLIPS:
+        mirrored = predict_tile(np.ascontiguousarray(view.of(tile)), [engine], 8)
+        np.testing.assert_allclose(view.back(mirrored), answer, atol=1e-6)
     assert not np.allclose(predict_tile(tile, [engine], 1), answer, atol=1e-3)
+
+
+def test_the_seven_views_are_four_turns_and_three_mirrors():
+    tile = np.random.default_rng(3).random((4, 6, 6), np.float32)
+    seen = [view.of(tile) for view in SEVEN]
+    assert len({s.tobytes() for s in seen}) == 7
+    np.testing.assert_array_equal(seen[0], tile)
+    np.testing.assert_array_equal(seen[2], tile[:, ::-1, ::-1])
+    np.testing.assert_array_equal(seen[1], np.stack([np.rot90(plane) for plane in tile]))
+    for view, one in zip(SEVEN, seen, strict=True):
+        np.testing.assert_array_equal(view.back(one[None])[0], tile)
 
 
 def test_an_ensemble_is_the_mean_and_every_class_has_its_channel():
@@ -225,7 +238,7 @@ def test_several_networks_that_keep_their_memory_share_it():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"views": 3}, r"infer\.views: expected 1, 2, 4 or 8, but got 3"),
+        ({"views": 3}, r"infer\.views: expected one of 1, 2, 4, 7, 8, but got 3"),
         ({"tile": [16, 16]}, r"infer\.tile: expected three numbers from 1, but got \[16, 16\]"),
         ({"tile": [16, 0, 16]}, r"infer\.tile"),
         ({"overlap": [0, -1, 0]}, r"infer\.overlap: expected three numbers from 0"),

@@ -1,0 +1,226 @@
+"""`cryo-pick bench`: what this machine reaches, beside what its processor could do.
+
+Every ceiling is measured in the same run: for networks, their own convolutions one after another
+with nothing between; for the peak search, one pass that takes the maximum; for thresholds, the sort
+that any exact search needs.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cryo_pick.config import Config
+from cryo_pick.hardware import choose_device
+from cryo_pick.objects import CZII_TYPES
+from cryo_pick.parts import build_part
+from cryo_pick.picks import Picks
+from detector.engine import Engine, make_engine, precision_in_force
+from detector.engine_torch import autocast
+from detector.infer import predict_heatmap
+from detector.peaks import find_peaks
+from detector.tiles import Shape, round_up
+from detector.train import LOSSES, build_detector, output_stride
+from metrics.thresholds import fit_thresholds
+
+KINDS = ("infer", "peaks", "thresholds", "train")
+_KERNEL = 7
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One line of the table.
+
+    Attributes
+    ----------
+    name
+        What was run, and on what.
+    per_second
+        Voxels, or candidates, per second.
+    reached, ceiling
+        What the processor did and what it could have done, in `unit`.
+    unit
+        FLOP/s, B/s or candidates/s.
+    """
+
+    name: str
+    per_second: float
+    reached: float
+    ceiling: float
+    unit: str
+
+    @property
+    def ratio(self) -> float:
+        """Share of the ceiling that is reached."""
+        return self.reached / self.ceiling
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**self.__dict__, "ratio": self.ratio}
+
+
+def best_seconds(run: Callable[[], object], repeats: int) -> float:
+    """Seconds of the fastest of several runs after a first one."""
+    run()
+    times = []
+    for _ in range(repeats):
+        _wait_for_gpu()
+        started = time.perf_counter()
+        run()
+        _wait_for_gpu()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _wait_for_gpu() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def bench_infer(config: Config, size: Shape, repeats: int) -> list[Measured]:
+    """A volume through the detector: all of it, and its network on one tile alone."""
+    engine, module = _engine(config)
+    multiple = engine.geometry.multiple
+    d, h, w = (round_up(n, multiple) for n in size)
+    volume = np.random.default_rng(0).standard_normal((d, h, w), np.float32)
+    k, stride = engine.geometry.n_classes, engine.output_stride
+    flops = count_flops(module, (1, 1, d, h, w))
+    tile = volume[None, None]
+    whole = best_seconds(
+        lambda: predict_heatmap(volume, [engine], config.infer, k, stride), repeats
+    )
+    alone = best_seconds(lambda: engine(tile), repeats)
+    edge = tuple(min(n, 2 * multiple * max(1, 48 // multiple)) for n in (d, h, w))
+    small = (1, 1, *edge)
+    speed = count_flops(module, small) / _convolutions(module, small, config, False, repeats)
+    voxels = float(volume.size)
+    return [
+        Measured(f"detector, {engine.name}", voxels / whole, flops / whole, speed, "FLOP/s"),
+        Measured("its network on one tile", voxels / alone, flops / alone, speed, "FLOP/s"),
+    ]
+
+
+def bench_train(config: Config, repeats: int) -> list[Measured]:
+    """Steps of the detector's training, forward, backward and update, without reading data."""
+    device = choose_device(config.infer.accelerator)
+    module = build_detector(config.model, len(CZII_TYPES), 0).train().to(device)
+    module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    d, h, w = config.train.crop
+    shape = (config.train.optimizer.batch_size, 1, d, h, w)
+    stride = output_stride(config.model.network)
+    tiles = torch.randn(shape, device=device).to(memory_format=torch.channels_last_3d)
+    cells = [n // stride for n in (d, h, w)]
+    target = torch.rand(shape[0], len(CZII_TYPES), *cells, device=device)
+    criterion = build_part(LOSSES, config.loss.name, config.loss.params, "loss")
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4)
+    precision = precision_in_force(config.infer)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with autocast(device, precision):
+            loss = criterion(module(tiles), target)
+        loss.backward()
+        optimizer.step()
+
+    seconds = best_seconds(step, repeats)
+    flops = 3 * count_flops(module, shape)  # each convolution once forward, twice backward
+    ceiling = flops / _convolutions(module, shape, config, True, repeats)
+    name = f"training {config.model.network}, {precision}, batches of {shape[0]} x {d}x{h}x{w}"
+    return [Measured(name, float(np.prod(shape)) / seconds, flops / seconds, ceiling, "FLOP/s")]
+
+
+def bench_peaks(size: Shape, repeats: int) -> list[Measured]:
+    """The search for local maxima, in a sparse and in a dense volume of one class."""
+    rng = np.random.default_rng(0)
+    noise = ndimage.gaussian_filter(rng.standard_normal(size, np.float32), 1.0)
+    noise /= noise.std()
+    sparse = np.clip(noise - 3, 0, 1)
+    maximum = best_seconds(lambda: noise.max(), repeats)
+    rows = []
+    for name, volume, limit in (("sparse", sparse, 0.05), ("dense", noise, 0.0)):
+        values: NDArray[np.float32] = volume[None]
+        seconds = best_seconds(lambda v=values, t=limit: find_peaks(v, t, _KERNEL), repeats)
+        rows.append(
+            Measured(
+                f"peaks, {name}",
+                volume.size / seconds,
+                volume.nbytes / seconds,
+                volume.nbytes / maximum,
+                "B/s",
+            )
+        )
+    return rows
+
+
+def bench_thresholds(n_candidates: int, repeats: int) -> list[Measured]:
+    """The exact threshold search over candidates of all classes in one run."""
+    rng = np.random.default_rng(0)
+    k, extent = len(CZII_TYPES), (1840.0, 6300.0, 6300.0)
+    truth = Picks(rng.random((200 * k, 3)) * extent, np.arange(200 * k) % k)
+    scores = rng.random(n_candidates)
+    classes = rng.integers(0, k, n_candidates)
+    picks = Picks(rng.random((n_candidates, 3)) * extent, classes, scores)
+    seconds = best_seconds(
+        lambda: fit_thresholds({"run": picks}, {"run": truth}, CZII_TYPES), repeats
+    )
+    ordered = best_seconds(lambda: np.argsort(scores), repeats)
+    speed = n_candidates / seconds
+    return [
+        Measured("threshold search", speed, speed, n_candidates / ordered, "candidates/s"),
+    ]
+
+
+def _engine(config: Config) -> tuple[Engine, nn.Module]:
+    module = build_detector(config.model, len(CZII_TYPES), 0).eval()
+    return make_engine(module, config.infer, output_stride(config.model.network)), module
+
+
+def count_flops(module: nn.Module, shape: tuple[int, ...]) -> int:
+    """Operations of one forward pass, two for each multiplication with its addition."""
+    copied = copy.deepcopy(module).eval().to("meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        copied(torch.zeros(shape, device="meta"))
+    return int(counter.get_total_flops())
+
+
+def _convolutions(
+    module: nn.Module, shape: tuple[int, ...], config: Config, backward: bool, repeats: int
+) -> float:
+    """Seconds of the network's convolutions, each alone, on inputs of the shapes they get."""
+    device = choose_device(config.infer.accelerator)
+    module = module.to(device)
+    inputs: list[tuple[nn.Module, tuple[int, ...]]] = []
+    convolutions = (nn.Conv3d, nn.ConvTranspose3d, nn.Conv2d)
+    hooks = [
+        m.register_forward_pre_hook(lambda m, args: inputs.append((m, tuple(args[0].shape))))
+        for m in module.modules()
+        if isinstance(m, convolutions)
+    ]
+    with torch.no_grad():
+        module(torch.zeros(shape, device=device))
+    for hook in hooks:
+        hook.remove()
+    precision = precision_in_force(config.infer)
+    total = 0.0
+    for layer, size in inputs:
+        layout = torch.channels_last_3d if len(size) == 5 else torch.channels_last
+        x = torch.randn(size, device=device).to(memory_format=layout).requires_grad_(backward)
+        total += best_seconds(lambda m=layer, x=x: _once(m, x, precision, backward), repeats)
+    return total
+
+
+def _once(layer: nn.Module, x: Tensor, precision: str, backward: bool) -> None:
+    with torch.set_grad_enabled(backward), autocast(x.device, precision):
+        y = layer(x)
+    if backward:
+        y.backward(torch.ones_like(y))

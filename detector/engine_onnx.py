@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from detector.engine import UnsupportedNetwork
-from detector.network_geometry import effective_receptive_field, measure_geometry
+from detector.network_geometry import kept_receptive_field, measure_geometry
 from detector.onnx_export import OUTPUT, export_onnx
 from detector.parity import TOLERANCE, check_against_torch, check_shape
 from detector.tiles import Shape
@@ -72,7 +72,7 @@ class OnnxEngine:
     @functools.cached_property
     def receptive_field(self) -> Shape:
         """Effective receptive field of the network, voxels, zyx."""
-        return effective_receptive_field(self._module, self.geometry.multiple)
+        return kept_receptive_field(self._module, self.geometry.multiple)
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """(b, 1, d, h, w) float32 tiles to (b, k, d/s, h/s, w/s) raw float32 heatmaps."""

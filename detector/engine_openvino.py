@@ -16,7 +16,7 @@ from torch import nn
 
 from cryo_pick.hardware import Precision
 from detector.engine import UnsupportedNetwork
-from detector.network_geometry import effective_receptive_field, measure_geometry
+from detector.network_geometry import kept_receptive_field, measure_geometry
 from detector.parity import TOLERANCE, check_against_torch, check_shape
 from detector.tiles import Shape
 
@@ -86,7 +86,7 @@ class OpenVinoEngine:
     @functools.cached_property
     def receptive_field(self) -> Shape:
         """Effective receptive field of the network, voxels, zyx."""
-        return effective_receptive_field(self._module, self.geometry.multiple)
+        return kept_receptive_field(self._module, self.geometry.multiple)
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """(b, 1, d, h, w) float32 tiles to (b, k, d/s, h/s, w/s) raw float32 heatmaps."""

@@ -14,7 +14,7 @@ from torch import nn
 
 from cryo_pick.errors import OutOfMemory
 from cryo_pick.hardware import Precision
-from detector.network_geometry import effective_receptive_field, measure_geometry
+from detector.network_geometry import kept_receptive_field, measure_geometry
 from detector.tiles import Shape
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -76,7 +76,7 @@ class TorchEngine:
     @functools.cached_property
     def receptive_field(self) -> Shape:
         """Effective receptive field of the network, voxels, zyx."""
-        return effective_receptive_field(self._module, self.geometry.multiple)
+        return kept_receptive_field(self._module, self.geometry.multiple)
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """(b, 1, d, h, w) float32 tiles to (b, k, d/s, h/s, w/s) raw float32 heatmaps.

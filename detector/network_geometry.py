@@ -6,10 +6,15 @@ receptive field from the gradient of one output cell in a copy with flat positiv
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
+import hashlib
+import inspect
+import json
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +22,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from cryo_pick.cache import default_cache_folder
+from cryo_pick.files import write_text_atomic
 from detector.engine import NetworkGeometry
 from detector.tiles import Shape
 
@@ -125,6 +132,36 @@ def effective_receptive_field(module: nn.Module, multiple: int, mass: float = 0.
     length = max(8 * multiple, 128)
     z, y, x = (_field(network, axis, length, 2 * multiple, mass) for axis in range(3))
     return z, y, x
+
+
+def kept_receptive_field(module: nn.Module, multiple: int) -> Shape:
+    """The same, from the cache folder where an equal network was measured before.
+
+    It depends on the architecture alone, so members of an ensemble share it. A cache that can't be
+    read or written is no reason to stop.
+    """
+    path = default_cache_folder() / "receptive-fields" / f"{_architecture(module, multiple)}.json"
+    try:
+        z, y, x = (int(n) for n in json.loads(path.read_text(encoding="utf-8")))
+        return z, y, x
+    except (OSError, ValueError, TypeError):
+        field = effective_receptive_field(module, multiple)
+    with contextlib.suppress(OSError):
+        write_text_atomic(path, json.dumps(field))
+    return field
+
+
+def _architecture(module: nn.Module, multiple: int) -> str:
+    """Hash of all that the receptive field depends on: layers, shapes, and the code around them."""
+    shapes = [(name, tuple(value.shape)) for name, value in module.state_dict().items()]
+    digest = hashlib.blake2b(f"{module}{shapes}{multiple}".encode(), digest_size=12)
+    files = {__file__}
+    for kind in {type(m) for m in module.modules()}:
+        with contextlib.suppress(TypeError):  # of a class that was made at run time
+            files.add(inspect.getsourcefile(kind) or __file__)
+    for file in sorted(files):
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
 
 
 def _flat_copy(module: nn.Module) -> nn.Module:

@@ -6,7 +6,7 @@ that holds those and no others.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from detector.components import Components
 from detector.peaks import Peaks, find_peaks
 from detector.settings import CandidatesSettings
 from detector.tiles import Shape
+
+if TYPE_CHECKING:
+    import torch
 
 
 class PeakStream(Protocol):
@@ -39,10 +42,19 @@ class RollingPeaks:
         Edge of the cube in which a peak is the maximum, cells; odd, at least 3.
     n_classes, cells
         k and (d, h, w) of the whole heatmap.
+    gpu
+        Where to search; None: on the CPU.
     """
 
-    def __init__(self, threshold: float, kernel: int, n_classes: int, cells: Shape) -> None:
-        self._threshold, self._kernel = threshold, kernel
+    def __init__(
+        self,
+        threshold: float,
+        kernel: int,
+        n_classes: int,
+        cells: Shape,
+        gpu: torch.device | None = None,
+    ) -> None:
+        self._threshold, self._kernel, self._gpu = threshold, kernel, gpu
         self._depth = cells[0]
         self._held = [np.empty((0, *cells[1:]), np.float32) for _ in range(n_classes)]
         self._found: list[list[Peaks]] = [[] for _ in range(n_classes)]
@@ -60,12 +72,19 @@ class RollingPeaks:
             window = np.concatenate([self._held[index], planes.astype(np.float32)])
             if stop > self._searched:
                 within = (self._searched - self._first, stop - self._first)
-                found = find_peaks(window[None], self._threshold, self._kernel, planes=within)
+                found = self._search(window[None], within)
                 places = found.places + np.array([self._first, 0, 0])
                 self._found[index].append(Peaks(found.classes + index, places, found.scores))
             self._held[index] = window[max(keep - self._first, 0) :].copy()
         self._first = max(keep, self._first)
         self._searched = max(stop, self._searched)
+
+    def _search(self, window: NDArray[np.float32], planes: tuple[int, int]) -> Peaks:
+        if self._gpu is None:
+            return find_peaks(window, self._threshold, self._kernel, planes=planes)
+        from detector.peaks_torch import find_peaks_on
+
+        return find_peaks_on(self._gpu, window, self._threshold, self._kernel, planes)
 
     def finish(self) -> Peaks:
         """Peaks of all planes, by class and then by flat index.
@@ -82,9 +101,13 @@ class RollingPeaks:
 
 
 def peak_stream(
-    settings: CandidatesSettings, n_classes: int, cells: Shape, stride: int
+    settings: CandidatesSettings,
+    n_classes: int,
+    cells: Shape,
+    stride: int,
+    gpu: torch.device | None = None,
 ) -> PeakStream:
-    """What finds the peaks that the settings ask for.
+    """What finds the peaks that the settings ask for, on a GPU where one is given.
 
     Raises
     ------
@@ -94,4 +117,5 @@ def peak_stream(
     check_settings(settings)
     if settings.method == "components":
         return Components(settings.threshold, n_classes, settings.min_voxels)
-    return RollingPeaks(settings.threshold, kernel_cells(settings.kernel, stride), n_classes, cells)
+    kernel = kernel_cells(settings.kernel, stride)
+    return RollingPeaks(settings.threshold, kernel, n_classes, cells, gpu)

@@ -12,6 +12,7 @@ import numpy as np
 from cryo_pick.candidates import Candidates
 from cryo_pick.errors import InputError
 from cryo_pick.files import atomic_path
+from cryo_pick.hardware import choose_device
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.tomogram import Tomogram
 from detector.candidates import candidates_of_peaks, heatmap_candidates
@@ -64,7 +65,9 @@ def stream_candidates(
     stride = engines[0].output_stride
     check_engines(engines, infer, len(types), stride)
     plan = plan_tiles(tomogram.shape, engines, infer, len(types), stride)
-    peaks = peak_stream(candidates, len(types), plan.cells, stride)
+    device = choose_device(infer.accelerator)
+    gpu = device if device.type == "cuda" else None
+    peaks = peak_stream(candidates, len(types), plan.cells, stride, gpu)
     with HeatmapFile(len(types), plan.cells, folder) as file:
         for first, slab in heatmap_slabs(tomogram.volume, engines, plan, infer.views or 1):
             rounded = slab.astype(np.float16)  # what is searched is what the refiner will see

@@ -14,7 +14,12 @@ from cryo_pick.hardware import cpu_has_bf16
 from detector.engine import UnsupportedNetwork, cpu_precision, make_engine, precision_in_force
 from detector.engine_torch import TorchEngine
 from detector.infer import predict_heatmap
-from detector.network_geometry import effective_receptive_field, measure_geometry, peak_bytes
+from detector.network_geometry import (
+    effective_receptive_field,
+    kept_receptive_field,
+    measure_geometry,
+    peak_bytes,
+)
 from detector.settings import InferSettings
 
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
@@ -49,6 +54,13 @@ class Halved(nn.Module):
 
     def forward(self, x):
         return x + self.up(torch.relu(self.down(x)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRYO_PICK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -90,6 +102,19 @@ def test_the_receptive_field_of_a_convolution_is_its_kernel():
     assert effective_receptive_field(stack, 2, mass=1.0) == (7, 7, 7)
     flat = nn.Conv3d(1, 1, (1, 3, 5), padding=(0, 1, 2))
     assert effective_receptive_field(flat, 2, mass=1.0) == (1, 3, 5)
+
+
+def test_a_measured_receptive_field_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRYO_PICK_CACHE", str(tmp_path))
+    measured = effective_receptive_field(small_network(), 4)
+    assert kept_receptive_field(small_network(), 4) == measured
+    (file,) = (tmp_path / "receptive-fields").iterdir()
+    monkeypatch.setattr("detector.network_geometry.effective_receptive_field", lambda *_: (9, 9, 9))
+    assert kept_receptive_field(small_network(), 4) == measured
+    other = nn.Conv3d(1, 3, 5, padding=2)
+    assert kept_receptive_field(other, 4) == (9, 9, 9)
+    file.write_text("damaged")
+    assert kept_receptive_field(small_network(), 4) == (9, 9, 9)
 
 
 def test_measuring_changes_nothing_in_the_network():

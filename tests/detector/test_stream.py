@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -15,6 +16,7 @@ from detector.components import find_components
 from detector.heatmap import Heatmap
 from detector.heatmap_file import HeatmapFile
 from detector.peaks import find_peaks
+from detector.peaks_torch import find_peaks_on
 from detector.settings import CandidatesSettings
 from detector.stream import RollingPeaks, peak_stream
 
@@ -47,6 +49,30 @@ def test_rolling_peaks_are_those_of_the_whole(case):
         rolling.add(slab)
     for mine, whole in zip(rolling.finish(), find_peaks(values, 0.3, kernel), strict=True):
         np.testing.assert_array_equal(mine, whole)  # to the last bit, sub-voxel shifts included
+
+
+@given(cases)
+@settings(max_examples=40, deadline=None)
+def test_pooled_peaks_are_those_of_the_block_search(case):
+    shape, cuts, kernel, plateaus, seed = case
+    values = noise(shape, seed, plateaus)
+    whole = find_peaks(values, 0.3, kernel)
+    for mine, theirs in zip(
+        find_peaks_on(torch.device("cpu"), values, 0.3, kernel), whole, strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+    rolling = RollingPeaks(0.3, kernel, shape[0], shape[1:], torch.device("cpu"))
+    for slab in slabs(values, cuts):
+        rolling.add(slab)
+    for mine, theirs in zip(rolling.finish(), whole, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_pooled_peaks_want_numbers():
+    values = np.zeros((1, 4, 4, 4), np.float32)
+    values[0, 1, 2, 3] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        find_peaks_on(torch.device("cpu"), values, 0.5, 3)
 
 
 @given(cases)

@@ -89,7 +89,7 @@ class InferSettings:
     overlap: list[int] | None = None
     """Voxels, z y x; None: from the network's receptive field."""
     memory: str = "2GB"
-    """What the tiles may use."""
+    """What may be used beside the libraries; a larger tomogram is read piece by piece."""
     views: int | None = None
     """Test-time views: 1, 2, 4 or 8 flips, or 7, the 2nd place's turns and flips; None: as the
     bundle was fitted with, in training 1."""

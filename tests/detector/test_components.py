@@ -1,3 +1,4 @@
+import cc3d
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -27,6 +28,16 @@ def test_small_blobs_are_dropped():
     values[0, 1, 1, 1] = 0.9
     values[0, 4, 4, 3:5] = 0.5
     np.testing.assert_allclose(find_components(values, 0.1, min_voxels=2).places, [[4, 4, 3.5]])
+
+
+def test_blobs_are_those_of_cc3d():
+    values = ndimage.gaussian_filter(np.random.default_rng(1).random((30, 33, 36)), 0.8)
+    labels = cc3d.connected_components(values >= 0.55, connectivity=26)
+    found = find_components(values[None], 0.55)
+    assert len(found.scores) == labels.max() > 50
+    expected = ndimage.center_of_mass(values, labels, np.arange(1, labels.max() + 1))
+    first = np.unique(labels, return_index=True)[1][1:]  # cc3d numbers them in another order
+    np.testing.assert_allclose(found.places, np.array(expected)[np.argsort(first)], atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])

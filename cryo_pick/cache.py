@@ -119,7 +119,7 @@ def _decode(volume: ZarrVolume, path: Path) -> None:
     with atomic_path(path) as temporary:
         with temporary.open("wb") as file:
             offset = file.write(_header(volume.shape))
-            _allocate(file.fileno(), offset + 4 * math.prod(volume.shape))
+            allocate(file.fileno(), offset + 4 * math.prod(volume.shape))
         plane = 4 * volume.shape[1] * volume.shape[2]
         all_blocks = _blocks(volume.shape, volume.block_shape)
         for slab, blocks in itertools.groupby(all_blocks, lambda block: block[0]):
@@ -187,8 +187,23 @@ def _refuse_bad(bad: int, shape: tuple[int, ...], where: str) -> None:
         )
 
 
-def _allocate(handle: int, size: int) -> None:
-    """Claim the disk space now: a full disk is an error here, but a crash in a memory map."""
+def allocate(handle: int, size: int) -> None:
+    """Give a file its size and claim the disk for it.
+
+    A full disk is an error here, but a crash in a memory map.
+
+    Parameters
+    ----------
+    handle
+        File descriptor, open for writing.
+    size
+        Bytes.
+
+    Raises
+    ------
+    OSError
+        If there is no room.
+    """
     try:
         os.posix_fallocate(handle, 0, size)
     except AttributeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from cryo_pick.cache import allocate
 from cryo_pick.mapped import read_box
 from detector.tiles import Shape
 
@@ -38,12 +38,9 @@ class HeatmapFile:
     def __init__(self, n_classes: int, cells: Shape, folder: Path | None = None) -> None:
         self.shape = (n_classes, *cells)
         self._volume_bytes = _DTYPE.itemsize * int(np.prod(cells))
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         try:
-            if hasattr(os, "posix_fallocate"):  # else a full disk would show in a reader's map
-                os.posix_fallocate(self._file.fileno(), 0, n_classes * self._volume_bytes)
-            else:
-                os.truncate(self._file.fileno(), n_classes * self._volume_bytes)
+            allocate(self._file.fileno(), n_classes * self._volume_bytes)
         except OSError:
             self._file.close()
             raise
@@ -60,6 +57,7 @@ class HeatmapFile:
         for index, values in enumerate(slab):
             self._file.seek(index * self._volume_bytes + first * plane)
             self._file.write(np.ascontiguousarray(values, _DTYPE).data)
+        self._file.flush()  # a reader maps the file
 
     def __getitem__(self, index: Any) -> NDArray[np.float16]:
         """A copy of a box of all classes: ``heatmap[:, z0:z1, y0:y1, x0:x1]``."""

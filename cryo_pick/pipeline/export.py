@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -29,6 +30,9 @@ from detector.onnx_export import export_onnx, require_packages
 from detector.settings import CandidatesSettings, InferSettings
 from detector.train import output_stride
 from metrics.evaluate import evaluate
+
+if TYPE_CHECKING:
+    from torch import nn
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +113,7 @@ def export_bundle(folder: Path, kind: str, out: Path, infer: InferSettings) -> l
 _SUFFIX = {"onnx": "onnx", "openvino": "xml", "tensorrt": "plan"}
 
 
-def _write_plan(module: object, path: Path, infer: InferSettings, multiple: int) -> None:
+def _write_plan(module: nn.Module, path: Path, infer: InferSettings, multiple: int) -> None:
     require_packages(("tensorrt", "onnx", "onnxscript"), "--format tensorrt", "tensorrt")
     device = choose_device(infer.accelerator)
     if device.type != "cuda":

@@ -4,10 +4,7 @@ A tile is read and normalised by a second thread while the network works on the 
 the networks say about it, averaged over views and networks, is weighted and added to a slab of the
 heatmap, as deep as one tile; when the tiles of a slab are done, the planes that no further tile
 reaches are cut to [0, 1] and leave, a few at a time. So the memory for sums doesn't grow with the
-volume's depth.
-
-Every contribution is rounded to a multiple of 2**-20 before it is added. Sums of such numbers below
-16 are exact in fp32, so the result doesn't depend on the order in which tiles are added.
+volume's depth; where even that slab is large, it lies in a file (:mod:`detector.slab`).
 
 Instance norms take their mean over the tile, so a network that has them answers a little
 differently for each tile size: large tiles, all of one size, keep that small.
@@ -18,6 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +25,7 @@ from cryo_pick.errors import ConfigError, InputError
 from detector.engine import Engine
 from detector.heatmap import Heatmap, heatmap_to_voxel_index, voxel_to_heatmap_index
 from detector.settings import InferSettings
+from detector.slab import FileSlab, MemorySlab
 from detector.tile_plan import TilePlan, plan_tiles
 from detector.tiles import Shape, blend_weights
 from detector.views import View, views_of
@@ -42,10 +41,6 @@ __all__ = [
 
 Normalise = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Progress = Callable[[int, int], None]
-
-_QUANTUM = 2.0**-20
-_LIMIT = 15.0
-_PLANES_AT_ONCE = 8
 
 
 def predict_heatmap(
@@ -138,6 +133,7 @@ def heatmap_slabs(
     *,
     normalise: Normalise | None = None,
     progress: Progress | None = None,
+    folder: Path | None = None,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The heatmap in slabs of finished planes, from z = 0 up.
 
@@ -153,6 +149,9 @@ def heatmap_slabs(
         Number of test-time views, a key of :data:`detector.views.VIEWS`.
     normalise, progress
         As for :func:`predict_heatmap`.
+    folder
+        On whose disk the slab lies where the plan says so; None: the system's folder for temporary
+        files.
 
     Yields
     ------
@@ -169,30 +168,26 @@ def heatmap_slabs(
     cells = [[s // plan.stride for s in starts] for starts in plan.starts]
     tile = [t // plan.stride for t in plan.tile]
     weights = [blend_weights(s, t) for s, t in zip(cells, tile, strict=True)]
-    rest = (cells[1][-1] + tile[1], cells[2][-1] + tile[2])
-    sums = np.zeros((engines[0].geometry.n_classes, tile[0], *rest), np.float32)
+    shape = (tile[0], cells[1][-1] + tile[1], cells[2][-1] + tile[2])
+    k = engines[0].geometry.n_classes
     depth, height, width = plan.cells
     done = 0
-    for (i, j, k), voxels in _tiles_read_ahead(volume, plan, normalise):
-        y, x = cells[1][j], cells[2][k]
-        add_weighted(
-            sums[:, :, y : y + tile[1], x : x + tile[2]],
-            predict_tile(voxels, engines, views),
-            (weights[0][i], weights[1][j], weights[2][k]),
-        )
-        done += 1
-        if progress is not None:
-            progress(done, plan.n_tiles)
-        if done % (len(cells[1]) * len(cells[2])):
-            continue
-        first = cells[0][i]
-        finished = (cells[0][i + 1] if i + 1 < len(cells[0]) else depth) - first
-        for plane in range(0, finished, _PLANES_AT_ONCE):
-            part = sums[:, plane : min(plane + _PLANES_AT_ONCE, finished), :height, :width]
-            _cut(part)
-            yield first + plane, part
-        for plane in range(tile[0]):  # forwards, so that nothing is overwritten before it moved
-            sums[:, plane] = sums[:, plane + finished] if plane + finished < tile[0] else 0
+    with FileSlab(k, shape, folder) if plan.on_disk else MemorySlab(k, shape) as slab:
+        for (i, j, m), voxels in _tiles_read_ahead(volume, plan, normalise):
+            values = predict_tile(voxels, engines, views)
+            factors = (weights[0][i], weights[1][j], weights[2][m])
+            slab.add(cells[1][j], cells[2][m], values, factors)
+            done += 1
+            if progress is not None:
+                progress(done, plan.n_tiles)
+            if done % (len(cells[1]) * len(cells[2])):
+                continue
+            first = cells[0][i]
+            until = cells[0][i + 1] if i + 1 < len(cells[0]) else depth
+            for plane, sums in slab.take(until - first):
+                finished = sums[:, :, :height, :width]
+                _cut(finished)
+                yield first + plane, finished
 
 
 def _cut(values: NDArray[np.float32]) -> None:
@@ -202,31 +197,6 @@ def _cut(values: NDArray[np.float32]) -> None:
             "the network answers NaN for this volume; is infer.precision=fp16? Use fp32"
         )
     np.clip(values, 0.0, 1.0, out=values)
-
-
-def add_weighted(
-    sums: NDArray[np.float32],
-    values: NDArray[np.float32],
-    weights: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
-) -> None:
-    """Add a tile's values, weighted along z, y, x, to `sums`, exactly whatever the order.
-
-    Parameters
-    ----------
-    sums : (k, d, h, w) float32 array
-        Changed in place.
-    values : (k, d, h, w) float32 array
-        Changed in place. Cut to +-15, far from where heatmap values are.
-    weights : (d,), (h,), (w,) arrays
-    """
-    plane = weights[1][:, None] * weights[2]
-    for channel, total in zip(values, sums, strict=True):
-        for part, target, weight in zip(channel, total, weights[0], strict=True):
-            np.clip(part, -_LIMIT, _LIMIT, out=part)
-            part *= plane * (weight / _QUANTUM)
-            np.rint(part, out=part)
-            part *= np.float32(_QUANTUM)
-            target += part
 
 
 def predict_tile(

@@ -17,6 +17,9 @@ from detector.views import turns_sideways, views_of
 
 logger = logging.getLogger(__name__)
 
+_WORTH = 1.1
+"""The slab goes to the disk where that saves a tenth of the evaluations."""
+
 
 @dataclass(frozen=True)
 class TilePlan:
@@ -31,12 +34,15 @@ class TilePlan:
         Along z, y, x, voxels; every combination is a tile.
     stride
         Voxels per heatmap cell.
+    on_disk
+        Whether the slab that tiles add to lies in a file.
     """
 
     shape: Shape
     tile: Shape
     starts: tuple[list[int], list[int], list[int]]
     stride: int
+    on_disk: bool = False
 
     @property
     def n_tiles(self) -> int:
@@ -90,9 +96,9 @@ def plan_tiles(
     multiple = max(e.geometry.multiple for e in engines)
     if settings.tile is not None:
         tile = _given_tile(shape, settings.tile, multiple)
-        overlap = _overlap_of_tile(shape, tile, engines, settings, multiple)
+        overlap, on_disk = _overlap_of_tile(shape, tile, engines, settings, multiple), False
     else:
-        tile, overlap = _roomiest(shape, engines, settings, n_classes, output_stride)
+        tile, overlap, on_disk = _roomiest(shape, engines, settings, n_classes, output_stride)
     if turns_sideways(views_of(settings.views)):
         edge = min(tile[1:])  # square, so that a tile and the turned one run in the same buffers
         tile = (tile[0], edge, edge)
@@ -100,7 +106,7 @@ def plan_tiles(
         tile_starts(n, t, o if n > t else 0, multiple)
         for n, t, o in zip(shape, tile, overlap, strict=True)
     )
-    plan = TilePlan(shape, tile, (z, y, x), output_stride)
+    plan = TilePlan(shape, tile, (z, y, x), output_stride, on_disk)
     logger.info(
         "%d tile(s) of %s voxels over %s, %.2f evaluations per voxel, %d network(s), %d view(s)",
         plan.n_tiles,
@@ -160,8 +166,8 @@ def _roomiest(
     settings: InferSettings,
     n_classes: int,
     stride: int,
-) -> tuple[Shape, Shape]:
-    """The tile with the fewest evaluations in the memory allowed, and its overlap."""
+) -> tuple[Shape, Shape, bool]:
+    """The tile with the fewest evaluations in the memory allowed, its overlap, and `on_disk`."""
     try:
         memory = parse_memory(settings.memory)
     except ValueError as error:
@@ -172,15 +178,27 @@ def _roomiest(
     per_plane = 4 * n_classes * plane / stride
     whole = _given_tile(shape, shape, multiple)
     if per_voxel * float(np.prod(whole)) + per_plane * whole[0] <= memory:
-        return whole, (0, 0, 0)  # without the work of measuring a receptive field
+        return whole, (0, 0, 0), False  # without the work of measuring a receptive field
     overlap = _overlap(engines, settings, multiple)
     tile = largest_tile(shape, overlap, multiple, memory, per_voxel, per_plane)
-    if tile is None:
+    roomy = largest_tile(shape, overlap, multiple, memory, per_voxel)
+    if roomy is None:
         raise ConfigError(
             f"infer.memory={settings.memory}: no tile of a volume of {shape} voxels fits; "
             f"allow more, or set infer.overlap below {list(overlap)}"
         )
-    return tile, overlap
+    least = _evaluated(shape, roomy, overlap, multiple)
+    if tile is not None and _evaluated(shape, tile, overlap, multiple) <= _WORTH * least:
+        return tile, overlap, False
+    return roomy, overlap, True
+
+
+def _evaluated(shape: Shape, tile: Shape, overlap: Shape, multiple: int) -> float:
+    """Voxels of all tiles together."""
+    total = 1.0
+    for n, t, o in zip(shape, tile, overlap, strict=True):
+        total *= len(tile_starts(n, t, o if n > t else 0, multiple)) * t
+    return total
 
 
 def _bytes_per_voxel(engines: Sequence[Engine], views: int, n_classes: int, stride: int) -> float:

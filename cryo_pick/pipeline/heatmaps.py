@@ -69,7 +69,9 @@ def stream_candidates(
     gpu = device if device.type == "cuda" else None
     peaks = peak_stream(candidates, len(types), plan.cells, stride, gpu)
     with HeatmapFile(len(types), plan.cells, folder) as file:
-        for first, slab in heatmap_slabs(tomogram.volume, engines, plan, infer.views or 1):
+        for first, slab in heatmap_slabs(
+            tomogram.volume, engines, plan, infer.views or 1, folder=folder
+        ):
             rounded = slab.astype(np.float16)  # what is searched is what the refiner will see
             file.write(first, rounded)
             peaks.add(rounded)

@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 
 import numpy as np
@@ -7,8 +8,9 @@ from hypothesis import strategies as st
 
 from cryo_pick.errors import ConfigError, InputError
 from detector.engine import NetworkGeometry
-from detector.infer import add_weighted, predict_heatmap, predict_tile, read_tile
+from detector.infer import heatmap_slabs, predict_heatmap, predict_tile, read_tile
 from detector.settings import InferSettings
+from detector.slab import add_weighted
 from detector.tile_plan import plan_tiles
 from detector.views import FLIPS, SEVEN, VIEWS
 
@@ -148,6 +150,37 @@ def test_the_order_of_the_tiles_changes_nothing():
         for p, w in zip(parts, weights, strict=True)
     )
     np.testing.assert_allclose(results[0], exact, atol=8 * 2.0**-20)
+
+
+@given(
+    st.tuples(*[st.integers(1, 40)] * 3),
+    st.tuples(*[st.sampled_from([16, 24])] * 3),
+    st.tuples(*[st.sampled_from([0, 4, 8])] * 3),
+)
+@settings(max_examples=30, deadline=None)
+def test_a_slab_in_a_file_is_one_in_memory(shape, tile, overlap):
+    volume = np.random.default_rng(7).random(shape, np.float32)
+    engines = [PlaceEngine(multiple=4, n_classes=2)]
+    plan = plan_tiles(shape, engines, settings_of(tile, overlap), 2, 2)
+    results = []
+    for on_disk in (False, True):
+        values = np.full((2, *plan.cells), np.nan, np.float32)
+        chosen = dataclasses.replace(plan, on_disk=on_disk)
+        for first, slab in heatmap_slabs(volume, engines, chosen, 1):
+            values[:, first : first + slab.shape[1]] = slab
+        results.append(values)
+    assert np.array_equal(*results)
+    assert np.isfinite(results[0]).all()
+
+
+def test_a_slab_goes_to_the_disk_where_it_would_make_tiles_small():
+    engine = AverageEngine(bytes_per_voxel=20.0, n_classes=6, multiple=16)
+    flat = plan_tiles((96, 128, 128), [engine], InferSettings(memory="1GB"), 6, 2)
+    assert not flat.on_disk
+    assert flat.n_tiles == 1
+    wide = plan_tiles((400, 1600, 1600), [engine], InferSettings(memory="300MB"), 6, 2)
+    assert wide.on_disk
+    assert wide.evaluations < 3
 
 
 def test_the_same_input_gives_the_same_bits():

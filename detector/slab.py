@@ -1,0 +1,164 @@
+"""The part of a heatmap that tiles are being added to: as deep as one tile, in memory or in a file.
+
+Every contribution is rounded to a multiple of 2**-20 before it is added. Sums of such numbers below
+16 are exact in fp32, so the result doesn't depend on the order in which tiles are added, nor on
+where the slab lies.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryo_pick.cache import allocate
+from detector.tiles import Shape
+
+PLANES_AT_ONCE = 8
+"""Planes that leave a slab together."""
+_QUANTUM = 2.0**-20
+_LIMIT = 15.0
+
+Weights = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
+class Slab(Protocol):
+    """Sums of weighted tiles over the planes that are not finished; a context."""
+
+    def __enter__(self) -> Self:
+        """Nothing but itself."""
+
+    def __exit__(self, *error: object) -> None:
+        """Give back what it holds."""
+
+    def add(self, y: int, x: int, values: NDArray[np.float32], weights: Weights) -> None:
+        """Add a tile's values (k, d, h, w), as deep as the slab, at row y and column x."""
+
+    def take(self, n: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """The first n planes, a few at a time, each with its number; then the slab moves on by n.
+
+        What is given is overwritten by the next.
+        """
+
+
+class MemorySlab:
+    """A slab in memory.
+
+    Parameters
+    ----------
+    n_classes, shape
+        k and (d, h, w) in cells.
+    """
+
+    def __init__(self, n_classes: int, shape: Shape) -> None:
+        self._sums = np.zeros((n_classes, *shape), np.float32)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def add(self, y: int, x: int, values: NDArray[np.float32], weights: Weights) -> None:
+        """Add a tile's values (k, d, h, w), as deep as the slab, at row y and column x."""
+        height, width = values.shape[2:]
+        add_weighted(self._sums[:, :, y : y + height, x : x + width], values, weights)
+
+    def take(self, n: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """The first n planes, a few at a time; then the slab moves on by n."""
+        for first in range(0, n, PLANES_AT_ONCE):
+            yield first, self._sums[:, first : min(first + PLANES_AT_ONCE, n)]
+        depth = self._sums.shape[1]
+        for plane in range(depth):  # forwards, so that nothing is overwritten before it moved
+            self._sums[:, plane] = self._sums[:, plane + n] if plane + n < depth else 0
+
+
+class FileSlab:
+    """A slab in a file without a name, whose planes are mapped only while they are added to.
+
+    Parameters
+    ----------
+    n_classes, shape
+        k and (d, h, w) in cells.
+    folder
+        On whose disk it lies; None: the system's folder for temporary files.
+
+    Raises
+    ------
+    OSError
+        If there is no room for it.
+    """
+
+    def __init__(self, n_classes: int, shape: Shape, folder: Path | None = None) -> None:
+        self._n_classes, self._shape = n_classes, shape
+        self._start = 0  # where the first plane lies; planes follow each other in a ring
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        try:
+            allocate(self._file.fileno(), 4 * n_classes * int(np.prod(shape)))
+        except OSError:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def _mapped(
+        self, index: int, first: int, n: int
+    ) -> Iterator[tuple[slice, np.memmap[Any, np.dtype[np.float32]]]]:
+        """Planes `first` to `first + n` of a class, in two parts where the ring closes."""
+        depth, height, width = self._shape
+        at = (self._start + first) % depth
+        until = min(n, depth - at)
+        for low, high, place in ((0, until, at), (until, n, 0)):
+            if high > low:
+                offset = 4 * (index * depth + place) * height * width
+                shape = (high - low, height, width)
+                yield slice(low, high), np.memmap(self._file, np.float32, "r+", offset, shape)
+
+    def add(self, y: int, x: int, values: NDArray[np.float32], weights: Weights) -> None:
+        """Add a tile's values (k, d, h, w), as deep as the slab, at row y and column x."""
+        height, width = values.shape[2:]
+        for index, channel in enumerate(values):
+            for part, planes in self._mapped(index, 0, len(channel)):
+                target = planes[None, :, y : y + height, x : x + width]
+                add_weighted(target, channel[None, part], (weights[0][part], *weights[1:]))
+
+    def take(self, n: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """The first n planes, a few at a time; then the slab moves on by n."""
+        for first in range(0, n, PLANES_AT_ONCE):
+            count = min(PLANES_AT_ONCE, n - first)
+            values = np.empty((self._n_classes, count, *self._shape[1:]), np.float32)
+            for index in range(self._n_classes):
+                for part, planes in self._mapped(index, first, count):
+                    values[index, part] = planes
+                    planes[:] = 0
+            yield first, values
+        self._start = (self._start + n) % self._shape[0]
+
+
+def add_weighted(sums: NDArray[np.float32], values: NDArray[np.float32], weights: Weights) -> None:
+    """Add a tile's values, weighted along z, y, x, to `sums`, exactly whatever the order.
+
+    Parameters
+    ----------
+    sums : (k, d, h, w) float32 array
+        Changed in place.
+    values : (k, d, h, w) float32 array
+        Changed in place. Cut to +-15, far from where heatmap values are.
+    weights : (d,), (h,), (w,) arrays
+    """
+    plane = weights[1][:, None] * weights[2]
+    for channel, total in zip(values, sums, strict=True):
+        for part, target, weight in zip(channel, total, weights[0], strict=True):
+            np.clip(part, -_LIMIT, _LIMIT, out=part)
+            part *= plane * (weight / _QUANTUM)
+            np.rint(part, out=part)
+            part *= np.float32(_QUANTUM)
+            target += part

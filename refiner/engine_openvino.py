@@ -50,8 +50,8 @@ class OpenVinoPatchEngine:
         rng = np.random.default_rng(0)
         noise = [rng.random((_CHECKED_BATCH, *shape), np.float32) for shape in shapes]
         model = _convert(self._module, noise)
-        model.reshape({i: openvino.PartialShape([-1, *shape]) for i, shape in enumerate(shapes)})
         try:
+            model.reshape({i: openvino.PartialShape([-1, *s]) for i, s in enumerate(shapes)})
             self._compiled = openvino.Core().compile_model(model, "CPU", cpu_config(precision))
             self._request = self._compiled.create_infer_request()
             self._check((noise[0], noise[1], noise[2]), TOLERANCE[precision])

@@ -54,6 +54,15 @@ def read_box(
     return out
 
 
+def box_of(index: Any) -> Box | None:
+    """The box that an index of a volume asks for; None where it asks for something else."""
+    items = index if isinstance(index, tuple) else (index,)
+    if len(items) > 3 or not all(isinstance(i, slice) and i.step in (None, 1) for i in items):
+        return None
+    slices: list[slice] = [*items, slice(None), slice(None), slice(None)]
+    return slices[0], slices[1], slices[2]
+
+
 class MappedVolume:
     """A memory-mapped volume that is mapped anew for each slice.
 
@@ -79,12 +88,10 @@ class MappedVolume:
         InputError
             If the file was cut short since it was opened.
         """
-        items = index if isinstance(index, tuple) else (index,)
-        plain = all(isinstance(i, slice) and i.step in (None, 1) for i in items)
+        box = box_of(index)
         try:
-            if plain and len(items) <= 3:
-                z, y, x = (*items, *(slice(None),) * (3 - len(items)))
-                return read_box(self.filename, self.dtype, self._offset, self.shape, (z, y, x))
+            if box is not None:
+                return read_box(self.filename, self.dtype, self._offset, self.shape, box)
             whole = np.memmap(self.filename, self.dtype, "r", self._offset, self.shape)
             return np.array(whole[index])
         except (ValueError, OSError) as error:

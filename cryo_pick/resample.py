@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from cryo_pick.mapped import box_of
 from cryo_pick.tomogram import Tomogram
 
 _TRUNCATE = 3.0
@@ -73,11 +74,10 @@ class ResampledVolume:
         self._sigma = np.where(step > 1, 0.5 * np.sqrt(np.maximum(step**2 - 1, 0)), 0)
 
     def __getitem__(self, index: Any) -> NDArray[np.float32]:
-        items = index if isinstance(index, tuple) else (index,)
-        if len(items) > 3 or not all(isinstance(i, slice) and i.step in (None, 1) for i in items):
-            return self._box((slice(None),) * 3)[index]
-        z, y, x = (*items, *(slice(None),) * (3 - len(items)))
-        return self._box((z, y, x))
+        box = box_of(index)
+        if box is not None:
+            return self._box(box)
+        return np.asarray(self._box((slice(None),) * 3)[index], np.float32)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype)

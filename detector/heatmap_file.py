@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryo_pick.cache import allocate
-from cryo_pick.mapped import read_box
+from cryo_pick.mapped import box_of, read_box
 from detector.tiles import Shape
 
 _DTYPE = np.dtype(np.float16)
@@ -61,13 +61,12 @@ class HeatmapFile:
 
     def __getitem__(self, index: Any) -> NDArray[np.float16]:
         """A copy of a box of all classes: ``heatmap[:, z0:z1, y0:y1, x0:x1]``."""
-        classes, *box = index if isinstance(index, tuple) else (index,)
-        if classes != slice(None) or len(box) > 3 or not all(isinstance(b, slice) for b in box):
+        classes, *rest = index if isinstance(index, tuple) else (index,)
+        box = box_of(tuple(rest))
+        if classes != slice(None) or box is None:
             raise IndexError(f"Expected [:, z0:z1, y0:y1, x0:x1], but got {index}.")
-        z, y, x = (*box, *(slice(None),) * (3 - len(box)))
         k, d, h, w = self.shape
         parts = [
-            read_box(self._file, _DTYPE, i * self._volume_bytes, (d, h, w), (z, y, x))
-            for i in range(k)
+            read_box(self._file, _DTYPE, i * self._volume_bytes, (d, h, w), box) for i in range(k)
         ]
         return np.stack(parts)

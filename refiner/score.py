@@ -166,4 +166,4 @@ def _average(
             total_p += softmax(logits, axis=1)
             total_o += offset * sign * OFFSET_UNIT
     count = len(members) * views
-    return total_p / np.float32(count), total_o / count
+    return (total_p / count).astype(np.float32), total_o / count

@@ -11,6 +11,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,7 @@ def bench_train(config: Config, repeats: int) -> list[Measured]:
     """Steps of the detector's training, forward, backward and update, without reading data."""
     device = choose_device(config.infer.accelerator)
     module = build_detector(config.model, len(CZII_TYPES), 0).train().to(device)
-    module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    module.to(memory_format=torch.channels_last_3d)
     d, h, w = config.train.crop
     shape = (config.train.optimizer.batch_size, 1, d, h, w)
     stride = output_stride(config.model.network)
@@ -149,7 +150,7 @@ def bench_peaks(size: Shape, repeats: int) -> list[Measured]:
     rows = []
     for name, volume, limit in (("sparse", sparse, 0.05), ("dense", noise, 0.0)):
         values: NDArray[np.float32] = volume[None]
-        seconds = best_seconds(lambda v=values, t=limit: find_peaks(v, t, _KERNEL), repeats)
+        seconds = best_seconds(partial(find_peaks, values, limit, _KERNEL), repeats)
         rows.append(
             Measured(
                 f"peaks, {name}",
@@ -215,7 +216,7 @@ def _convolutions(
     for layer, size in inputs:
         layout = torch.channels_last_3d if len(size) == 5 else torch.channels_last
         x = torch.randn(size, device=device).to(memory_format=layout).requires_grad_(backward)
-        total += best_seconds(lambda m=layer, x=x: _once(m, x, precision, backward), repeats)
+        total += best_seconds(partial(_once, layer, x, precision, backward), repeats)
     return total
 
 

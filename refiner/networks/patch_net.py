@@ -133,7 +133,8 @@ class PatchNet(nn.Module):
         x = fold_blocks(patch, 2)
         x = self.body(torch.cat([x, heatmap], 1) if self.heatmap else x)
         weight = centre_weight(x.shape[-1], x.device, x.dtype)
-        scores = torch.logit(stage1.clamp(0.01, 0.99)) / 4
+        p = stage1.clamp(0.01, 0.99)
+        scores = torch.log(p / (1 - p)) / 4  # torch.logit can't be converted for OpenVINO
         features = torch.cat([x.mean((2, 3, 4)), (x * weight).sum((2, 3, 4)), scores], 1)
         hidden = self.head(features)
         return self.classify(hidden), self.locate(hidden)

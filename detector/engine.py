@@ -158,14 +158,14 @@ def _exported_engine(
     engine: Engine
     try:
         if settings.engine == "onnx":
-            require_packages(("onnx", "onnxscript", "onnxruntime"), what, "onnx")
+            require_packages(("onnx", "onnxruntime"), what, "onnx")
             if settings.precision not in ("auto", "fp32"):
                 raise ConfigError(f"{what} runs in fp32; use infer.precision=auto or fp32")
             from detector.engine_onnx import OnnxEngine
 
             engine = OnnxEngine(module, output_stride, device)
         else:
-            require_packages(("tensorrt", "onnx", "onnxscript"), what, "tensorrt")
+            require_packages(("tensorrt", "onnx"), what, "tensorrt")
             if device.type != "cuda":
                 raise ConfigError(f"{what} needs an NVIDIA GPU; use infer.engine=auto")
             from detector.engine_tensorrt import TensorRtEngine

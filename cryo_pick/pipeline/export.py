@@ -114,7 +114,7 @@ _SUFFIX = {"onnx": "onnx", "openvino": "xml", "tensorrt": "plan"}
 
 
 def _write_plan(module: nn.Module, path: Path, infer: InferSettings, multiple: int) -> None:
-    require_packages(("tensorrt", "onnx", "onnxscript"), "--format tensorrt", "tensorrt")
+    require_packages(("tensorrt", "onnx"), "--format tensorrt", "tensorrt")
     device = choose_device(infer.accelerator)
     if device.type != "cuda":
         raise ConfigError("--format tensorrt needs the NVIDIA GPU that it is to run on")

@@ -23,7 +23,7 @@ from detector.network_geometry import (
 from detector.settings import InferSettings
 
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
-HAS_ONNX = all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime")))
+HAS_ONNX = all(map(importlib.util.find_spec, ("onnx", "onnxruntime")))
 ENGINES = [
     "torch",
     pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="no OpenVINO")),

@@ -18,7 +18,7 @@ from cryo_pick.pipeline.export import export_bundle, pick_overlap
 from detector.settings import InferSettings
 from tests.cryo_pick.pipeline.conftest import SMOKE
 
-PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
+PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])

@@ -24,7 +24,7 @@ from detector.settings import CandidatesSettings, InferSettings
 from refiner.score import score_candidates
 from tests.cryo_pick.pipeline.conftest import SHAPE
 
-INFER = InferSettings(tile=[16, 32, 32], overlap=[8, 8, 8], engine="torch", accelerator="cpu")
+INFER = InferSettings(tile=[32, 48, 48], overlap=[16, 16, 16], engine="torch", accelerator="cpu")
 ASKED = CandidatesSettings(threshold=0.02, kernel=5)
 SPACING = (20.0, 20.0, 20.0)
 

@@ -1,5 +1,6 @@
 """Backends of the patch network: all of them say what torch says, for batches of any length."""
 
+import copy
 import importlib.util
 import logging
 
@@ -54,12 +55,10 @@ def test_a_network_that_openvino_gets_wrong_goes_to_torch(monkeypatch, caplog):
     from refiner import engine_openvino
 
     def convert_another(module, example):
+        other = copy.deepcopy(module)
         with torch.no_grad():
-            module.classify.weight.mul_(-1)
-        converted = convert(module, example)
-        with torch.no_grad():
-            module.classify.weight.mul_(-1)
-        return converted
+            other.classify.weight.mul_(-3)
+        return convert(other, example)
 
     convert = engine_openvino._convert
     monkeypatch.setattr(engine_openvino, "_convert", convert_another)

@@ -36,7 +36,8 @@ def volume() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def picker(bundle: Path) -> Picker:
-    return load_picker(bundle, True, INFER, ASKED)
+    whole = load_picker(bundle, True, INFER, ASKED)
+    return replace(whole, engines=whole.engines[:1], refiners=whole.refiners[:1])
 
 
 @pytest.fixture(scope="module")

@@ -81,13 +81,19 @@ COMMANDS = (
         "cryo_pick.commands.export",
         configured=True,
         example="export picks.csv --to relion5 --tomograms project --out relion",
+    ),
+    Command(
         "export-model",
         "write a bundle's detectors as ONNX, OpenVINO or TensorRT, and compare them with torch",
         "cryo_pick.commands.export_model",
+        configured=True,
         example="export-model bundle --format openvino --check project",
+    ),
+    Command(
         "bench",
         "show how fast this machine is, and how fast it could be",
         "cryo_pick.commands.bench",
+        configured=True,
         example="bench infer --json",
     ),
     Command(

@@ -111,6 +111,50 @@ def bootstrap_score(
     return Interval(float(value), low, high)
 
 
+@dataclass(frozen=True)
+class ClassIntervals:
+    """F-beta, precision and recall of one class, each with its interval over runs."""
+
+    fbeta: Interval
+    precision: Interval
+    recall: Interval
+
+
+def bootstrap_classes(
+    picks_by_run: Mapping[str, Picks],
+    truth_by_run: Mapping[str, Picks],
+    types: ParticleTypes,
+    rng: np.random.Generator,
+    beta: float = 4.0,
+    n_resamplings: int = 1000,
+    confidence: float = 0.9,
+) -> list[ClassIntervals]:
+    """The official counts of each class as ratios, with their intervals over runs, in class order.
+
+    A ratio is 0 in a resampling without picks (precision) or without particles (recall).
+
+    Parameters
+    ----------
+    picks_by_run, truth_by_run, types, rng, beta, n_resamplings, confidence
+        As in :func:`bootstrap_score`.
+
+    Raises
+    ------
+    ValueError
+        If the truth has no run, or `confidence` is not between 0 and 1.
+    """
+    table = counts_by_run(picks_by_run, truth_by_run, types)
+    weights = np.concatenate([_once(table), resample(len(table), n_resamplings, rng)])
+    tp, fp, fn = np.moveaxis(np.tensordot(weights, table, axes=1), -1, 0)
+    ratios = (fbeta(tp, fp, fn, beta), _share(tp, tp + fp), _share(tp, tp + fn))
+    return [
+        ClassIntervals(
+            *(Interval(float(r[0, k]), *_percentiles(r[1:, k], confidence)) for r in ratios)
+        )
+        for k in range(len(types))
+    ]
+
+
 def paired_bootstrap(
     a: Mapping[str, Picks],
     b: Mapping[str, Picks],
@@ -198,6 +242,11 @@ def _fbetas(
     """(b, k) F-beta of each class; table (n_runs, k, 3), weights (b, n_runs)."""
     summed = np.tensordot(weights, table, axes=1)
     return fbeta(summed[..., 0], summed[..., 1], summed[..., 2], beta)
+
+
+def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Part by whole; 0 where the whole is none."""
+    return np.asarray(np.where(whole > 0, part / np.maximum(whole, 1), 0.0))
 
 
 def _once(table: NDArray[np.int64]) -> NDArray[np.int64]:

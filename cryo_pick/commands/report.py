@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="where to write it (DIR/report.html)"
     )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
 
 
 def run(args: argparse.Namespace, config: Config | None) -> int:
@@ -38,6 +41,10 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
     data, open_volume = load_report_data(args.folder)
     write_report(path, data, open_volume)
     scores = headline(data)
+    if args.json:
+        of = None if scores is None else asdict(scores)
+        print(json.dumps({"report": str(path), "scores": of}))
+        return 0
     if scores is not None:
         how = "thresholds from the other folds" if scores.nested else "at the given thresholds"
         for s in scores.stages:

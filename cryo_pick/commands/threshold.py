@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--set", metavar="CLASS=SCORE", action="append", default=[],
         help="threshold of one class instead of the bundle's; may be repeated",
     )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     stage = parser.add_mutually_exclusive_group()
     stage.add_argument(
         "--two-stage",
@@ -54,6 +56,9 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
         t.name: sum(int((p.classes == i).sum()) for p in picks.values())
         for i, t in enumerate(bundle.types)
     }
+    if args.json:
+        print(json.dumps({"file": str(args.out), "runs": len(picks), "picks": counts}))
+        return 0
     print_counts(f"picks in {len(picks)} runs", counts)
     print(f"picks: {args.out}")
     return 0

@@ -33,6 +33,7 @@ from cryo_pick.pipeline.fit import FLOOR
 from cryo_pick.pipeline.guards import warnings_of
 from cryo_pick.pipeline.heatmaps import stream_candidates
 from cryo_pick.pipeline.reading import checked_statistics, opened_within
+from cryo_pick.pipeline.surprises import surprises
 from cryo_pick.resample import resample
 from cryo_pick.tomogram import Tomogram
 from cryo_pick.weights import load_network
@@ -251,6 +252,10 @@ def predict_run(source: InputRun, picker: Picker, folder: Path, overwrite: bool)
                 return RunResult(source.run, picks, len(file.candidates), 0.0, True, warnings)
     folder.mkdir(parents=True, exist_ok=True)
     candidates, found = pick_tomogram(tomogram, picker, folder)
+    picks = picks_of(candidates, picker.bundle, picker.stage)
+    bundle = picker.bundle
+    fit = bundle.fits[picker.stage]
+    found += surprises(candidates, picks, tomogram, bundle.types, fit, bundle.evidence)
     seconds = time.monotonic() - started
     metadata = {
         "key": key,
@@ -263,7 +268,6 @@ def predict_run(source: InputRun, picker: Picker, folder: Path, overwrite: bool)
         "origin": list(tomogram.origin),
     }
     write_candidates(path, candidates, picker.bundle.types.names, metadata)
-    picks = picks_of(candidates, picker.bundle, picker.stage)
     return RunResult(source.run, picks, len(candidates), seconds, False, tuple(found))
 
 

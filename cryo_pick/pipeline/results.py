@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -24,9 +25,11 @@ from cryo_pick.pipeline.copies import is_copy, original, turned
 from cryo_pick.pipeline.dataset import Dataset, load_dataset
 from cryo_pick.pipeline.fit import FLOOR, FitOutcome, fit_candidates
 from cryo_pick.pipeline.guards import intensity_summary
+from cryo_pick.pipeline.surprises import DENSITY, densities
 from cryo_pick.report.data import ReportData, RunResult
 from cryo_pick.tomogram import Tomogram
 from detector.engine import precision_in_force
+from metrics.thresholds import cut
 from refiner.blend import scored_picks
 
 logger = logging.getLogger(__name__)
@@ -110,7 +113,7 @@ def fit_bundle(
             "views": config.refiner.views,
             "batch_size": config.refiner.batch_size,
         },
-        evidence=outcome.evidence,
+        evidence=_with_densities(outcome, data),
         folds={run: fold for run, fold in in_fold.items() if not is_copy(run)},
         versions={"cryo-pick": __version__, "torch": metadata.version("torch")},
     )
@@ -132,6 +135,15 @@ def write_thresholds(bundle: Bundle, project: str | Path) -> None:
         t.name: c if math.isfinite(c) else None for t, c in zip(bundle.types, cuts, strict=True)
     }
     open_project(project).write_thresholds(kept)
+
+
+def _with_densities(outcome: FitOutcome, data: Dataset) -> dict[str, Any]:
+    """The evidence for stage 2, and how dense the picks of each class are, out of fold."""
+    stage = "two_stage" if "two_stage" in outcome.fits else "one_stage"
+    picks = {run: cut(p, outcome.fits[stage].cut) for run, p in outcome.picks[stage].items()}
+    tomograms = {run: data.runs[run].tomogram for run in picks}
+    dense = densities(picks, tomograms, data.types)
+    return {name: {**of, DENSITY: dense[name]} for name, of in outcome.evidence.items()}
 
 
 def _members(folder: Path, stage: str) -> tuple[str, ...]:

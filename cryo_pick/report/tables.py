@@ -20,11 +20,14 @@ from metrics import (
     matched_distances,
     perfect_rescorer,
 )
+from metrics.bootstrap import ClassIntervals, bootstrap_classes
 from metrics.ceiling import Ceiling
 from metrics.curves import ClassHits
 from metrics.localization import LocalizationError
 from metrics.matching import match_one_to_one, match_radii, pairs_within
 
+SEED = 0
+"""Of the bootstrap, so that the same data gives the same report."""
 CEILING_LEVELS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """Candidate thresholds at which the ceiling is shown."""
 
@@ -39,6 +42,7 @@ class ClassRow:
     best: ThresholdChoice
     official: Counts
     one_to_one: Counts
+    intervals: ClassIntervals
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ def class_rows(data: ReportData, hits: Mapping[str, list[ClassHits]]) -> list[li
     rows: list[list[ClassRow]] = [[] for _ in data.types]
     for stage in data.stages:
         scored = evaluate(stage.kept, data.truth, data.score_types, data.beta)
+        rng = np.random.default_rng(SEED)
+        intervals = bootstrap_classes(stage.kept, data.truth, data.score_types, rng, data.beta)
         for k, name in enumerate(data.types.names):
             best = best_threshold(hits[stage.key][k].curve(), data.beta, data.smoothing)
             rows[k].append(
@@ -114,6 +120,7 @@ def class_rows(data: ReportData, hits: Mapping[str, list[ClassHits]]) -> list[li
                     best,
                     scored.official.per_class[name],
                     scored.one_to_one.per_class[name],
+                    intervals[k],
                 )
             )
     return rows

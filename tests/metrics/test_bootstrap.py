@@ -4,12 +4,15 @@ import pytest
 from cryo_pick.objects import ParticleType, ParticleTypes
 from cryo_pick.picks import Picks
 from metrics.bootstrap import (
+    bootstrap_classes,
     bootstrap_score,
     bootstrap_thresholds,
     paired_bootstrap,
     resample,
 )
+from metrics.counts import Counts
 from metrics.evaluate import evaluate
+from metrics.matching import count_official
 from metrics.thresholds import fit_thresholds
 
 TYPES = ParticleTypes((ParticleType("a", 1, 10.0, 1.0), ParticleType("b", 2, 10.0, 2.0)))
@@ -146,3 +149,44 @@ def test_wrong_arguments_are_refused(rng):
         bootstrap_score(picks, truth, TYPES, rng, n_resamplings=0)
     with pytest.raises(ValueError, match="`confidence` to be between 0 and 1, but got 90"):
         paired_bootstrap(picks, picks, truth, TYPES, rng, confidence=90)
+
+
+def test_intervals_of_classes_are_those_of_summed_counts():
+    """Against a loop that draws runs and adds their counts one by one."""
+    rng = np.random.default_rng(5)
+    types = ParticleTypes((ParticleType("a", 1, 40.0), ParticleType("b", 2, 40.0)))
+    truth = {f"r{i}": Picks(rng.uniform(0, 400, (8, 3)), np.arange(8) % 2) for i in range(5)}
+    picks = {
+        run: Picks(
+            np.concatenate([t.positions[:5], rng.uniform(0, 400, (4, 3))]),
+            np.concatenate([t.classes[:5], [0, 0, 1, 1]]),
+        )
+        for run, t in truth.items()
+    }
+    found = bootstrap_classes(
+        picks, truth, types, np.random.default_rng(1), n_resamplings=200, confidence=0.8
+    )
+    drawn = resample(5, 200, np.random.default_rng(1))
+    for k, kind in enumerate(types):
+        counts = [
+            count_official(
+                picks[r].of_class(k).positions, truth[r].of_class(k).positions, kind.radius / 2
+            )
+            for r in truth
+        ]
+        sums = []
+        for row in drawn:
+            total = Counts()
+            for times, c in zip(row.tolist(), counts, strict=True):
+                for _ in range(times):
+                    total = total + c
+            sums.append(total)
+        whole = sum(counts, Counts())
+        for name in ("fbeta", "precision", "recall"):
+            interval = getattr(found[k], name)
+            value = whole.fbeta() if name == "fbeta" else getattr(whole, name)
+            each = [c.fbeta() if name == "fbeta" else getattr(c, name) for c in sums]
+            low, high = np.quantile(each, [0.1, 0.9], method="inverted_cdf")
+            assert (interval.value, interval.low, interval.high) == pytest.approx(
+                (value, low, high)
+            )

@@ -142,7 +142,11 @@ def test_thresholds_that_keep_nothing_are_shown(data: ReportData) -> None:
 
 
 def test_a_report_of_nothing_is_a_page(data: ReportData) -> None:
-    Checker(render_report(dataclasses.replace(data, runs=(), folds=None), lambda run: 1 / 0))
+    empty = dataclasses.replace(data, runs=(), folds=None)
+    checked = Checker(render_report(empty, lambda run: 1 / 0))
+    assert {"thresholds", "runs"} <= checked.sections
+    assert not {"classes", "slices", "gallery"} & checked.sections
+    assert "no known particles" in " ".join("".join(checked.text).split())
 
 
 def test_a_tomogram_that_cannot_be_read_leaves_the_numbers(

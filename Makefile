@@ -6,10 +6,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format wheel
+.PHONY: help demo test format wheel audit fuzz bad-input
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## train, predict and score on a simulated project, into demo/
 	$(BIN)/cryo-pick demo demo
@@ -27,6 +27,19 @@ format: $(READY) ## put the code into the house style
 
 wheel: $(READY) ## build dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation
+
+audit: $(READY) ## look for known holes in the packages (needs the network) and for risky code
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[audit]'
+	$(BIN)/bandit -q -c pyproject.toml -r cryo_pick detector refiner metrics configs
+	$(BIN)/pip-audit --strict --skip-editable --progress-spinner off -r constraints.txt --no-deps --disable-pip
+
+SECONDS := 60
+fuzz: $(READY) ## feed every parser odd bytes, SECONDS=60 each
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.fuzz --seconds $(SECONDS)
+
+bad-input: $(READY) ## write docs/bad-input.md from its tests
+	$(BIN)/python -m tests.bad_input.table
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -82,7 +82,7 @@ def measure(kind: str, network: str, shape: list[int], repeats: int, reference: 
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     if not reference.exists():
         np.save(reference, scores)
-    expected = np.load(reference)
+    expected = np.load(reference, allow_pickle=False)
     difference = np.sqrt(np.mean((scores - expected) ** 2) / np.mean(expected**2))
     voxels = float(np.prod(shape))
     print(

@@ -70,7 +70,6 @@ def cached_tomogram(tomogram: Tomogram, cache_dir: str | Path | None = None) -> 
         check_finite(volume, f"run {tomogram.run!r}")
         return tomogram
     folder = default_cache_folder() if cache_dir is None else Path(cache_dir)
-    volume.check_chunks()
     path = folder / f"{content_key(volume)}.npy"
     mapped = _open_cached(path, volume.shape)
     if mapped is None:
@@ -86,7 +85,14 @@ def cached_tomogram(tomogram: Tomogram, cache_dir: str | Path | None = None) -> 
 
 
 def content_key(volume: ZarrVolume) -> str:
-    """Hash of an array's metadata and stored bytes: equal for copies, changed by any change."""
+    """Hash of an array's metadata and stored bytes: equal for copies, changed by any change.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, can't be read, or is cut short or far too long.
+    """
+    volume.check_chunks()
     digest = hashlib.blake2b(_VERSION, digest_size=20)
     for name in itertools.chain([volume.metadata_name()], volume.chunk_names()):
         try:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from cryo_pick.closest import closest_hint
 from cryo_pick.errors import ConfigError
-from cryo_pick.overrides import is_override
+from cryo_pick.overrides import is_override, path_exists
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -106,7 +105,7 @@ def split_words(
     others: list[str] = []
     values = 0
     for word in words[:end]:
-        if values == 0 and is_override(word) and (configured or not Path(word).exists()):
+        if values == 0 and is_override(word) and (configured or not path_exists(word)):
             overrides.append(word)
         else:
             others.append(word)

@@ -16,8 +16,10 @@ def parse_memory(text: str) -> int:
     ValueError
         If `text` is not a positive number followed by a unit.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B)\s*", text.upper())
+    match = re.fullmatch(r"\s*(\d{1,12}(?:\.\d{1,12})?)\s*([KMGT]?I?B)\s*", text.upper(), re.ASCII)
     amount = round(float(match[1]) * _UNITS.get(match[2], 0)) if match else 0
     if amount < 1:
-        raise ValueError(f"Expected an amount of memory such as 4GB or 512MB, but got {text!r}.")
+        raise ValueError(
+            f"Expected an amount of memory such as 4GB or 512MB, but got {text!r:.80}."
+        )
     return amount

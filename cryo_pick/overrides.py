@@ -39,6 +39,14 @@ def is_override(word: str) -> bool:
     return _OVERRIDE.fullmatch(word) is not None
 
 
+def path_exists(text: str) -> bool:
+    """Whether there is a file or folder of that name; one that no file can have is not there."""
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # too long, or a zero byte
+        return False
+
+
 def group_options() -> dict[str, list[str]]:
     """Every config group with the names of its options."""
     groups = {}
@@ -126,7 +134,7 @@ def _choose(group: str, value: str, options: Sequence[str]) -> str:
     hint = closest_hint(value, options)
     if group not in PATH_OF_GROUP:
         raise ValueError(f"no option {value!r} of {group}; {hint}")
-    if not path or not (os.sep in path or "/" in path or Path(path).exists()):
+    if not path or not (os.sep in path or "/" in path or path_exists(path)):
         raise ValueError(f"{group}={value} is neither an option of {group} ({hint}) nor a path")
     return f"{PATH_OF_GROUP[group]}={quote(path)}"
 
@@ -155,8 +163,8 @@ def _values(word: str) -> list[str]:
 
     try:
         parsed = OverridesParser.create().parse_override(word)
-    except HydraException as error:
-        reason = str(error).splitlines()[0]
+    except (HydraException, RecursionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{word}: can't be read ({reason}); does it want quotes?") from error
     if not parsed.is_sweep_override():
         return [word]

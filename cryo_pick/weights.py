@@ -5,18 +5,24 @@ No pickle is ever loaded, and the network's name is looked up among our own part
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml  # type: ignore[import-untyped, unused-ignore]
 from torch import Tensor, nn
 
 from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.files import atomic_path, write_text_atomic
+from cryo_pick.formats.yaml_file import read_yaml
 from cryo_pick.parts import build_part
+
+MOST = 4096
+"""Largest number in the settings of a network that is read: a width, a depth."""
+MOST_SETTINGS = 64
+"""Most values of one list or one set of settings, and letters of a text."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +91,9 @@ def load_network(path: Path, package: str) -> tuple[nn.Module, NetworkSpec]:
     if spec.package != package:
         raise InputError(f"{described}: expected package {package}, but got {spec.package!r}")
     try:
-        module: nn.Module = build_part(
-            package, spec.network, spec.params, str(described), n_classes=len(spec.classes)
-        )
-    except ConfigError as error:  # the file is at fault and not the command line
-        raise InputError(str(error)) from error
-    try:
         state: dict[str, Tensor] = load_file(weights)
+        _check_count(state, spec, described)
+        module = _build(spec, described)
         module.load_state_dict(state)
     except (SafetensorError, RuntimeError, OSError) as error:
         raise InputError(
@@ -101,15 +103,39 @@ def load_network(path: Path, package: str) -> tuple[nn.Module, NetworkSpec]:
     return module.eval(), spec
 
 
-def _read_spec(path: Path) -> NetworkSpec:
+def _build(spec: NetworkSpec, described: Path) -> nn.Module:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not readable as YAML: {_shortened(error)}") from error
-    if not isinstance(values, Mapping):
-        raise InputError(f"{path}: expected keys and values, but got {type(values).__name__}")
+        module: nn.Module = build_part(
+            spec.package, spec.network, spec.params, str(described), n_classes=len(spec.classes)
+        )
+    except ConfigError as error:  # the file is at fault and not the command line
+        raise InputError(str(error)) from error
+    return module
+
+
+def _check_count(state: Mapping[str, Tensor], spec: NetworkSpec, described: Path) -> None:
+    """Refuse a description of a network that is not of the weights' size, before it is built.
+
+    A few bytes of YAML can describe a network that no memory holds. On torch's meta device it has
+    shapes and no memory; a network that can't be built there is told by building it.
+    """
+    try:
+        with torch.device("meta"):
+            probe = _build(spec, described)
+    except InputError as error:
+        if "meta" in str(error).lower():
+            return
+        raise
+    needed = sum(v.numel() for v in probe.state_dict().values())
+    found = sum(v.numel() for v in state.values())
+    if needed != found:
+        raise RuntimeError(f"size mismatch: it takes {needed} numbers, the file holds {found}")
+
+
+def _read_spec(path: Path) -> NetworkSpec:
+    values = read_yaml(path)
     problems = [
-        f"{name} should be {expected}"
+        f"{name} should be {expected}, but is {_shortened(repr(values.get(name)), 60)}"
         for name, (test, expected) in _FIELDS.items()
         if not test(values.get(name))
     ]
@@ -120,7 +146,7 @@ def _read_spec(path: Path) -> NetworkSpec:
     return NetworkSpec(**fields)
 
 
-def _shortened(error: Exception, most: int = 300) -> str:
+def _shortened(error: object, most: int = 300) -> str:
     """A message on one line; a network that differs can have hundreds."""
     text = " ".join(str(error).split())
     return text if len(text) <= most else f"{text[:most]} …"
@@ -135,21 +161,34 @@ def _is_names(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and value > 0
+    return isinstance(value, int | float) and 0 < value < 1e6
 
 
 def _is_settings(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_name, value))
 
 
+def _is_sane(value: Any) -> bool:
+    """Whether settings of a network have a size that one can have."""
+    if isinstance(value, dict | list):
+        items = value.values() if isinstance(value, dict) else value
+        return len(value) <= MOST_SETTINGS and all(map(_is_sane, items))
+    if isinstance(value, int | float):
+        return abs(value) <= MOST
+    return value is None or (isinstance(value, str) and len(value) <= MOST_SETTINGS)
+
+
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "package": (_is_name, "a name"),
     "network": (_is_name, "a name"),
-    "params": (_is_settings, "settings by name"),
+    "params": (
+        lambda v: _is_settings(v) and _is_sane(v),
+        f"settings by name, with numbers of {MOST} at most",
+    ),
     "classes": (lambda v: _is_names(v) and len(v) > 0, "a list of at least one name"),
     "voxel_spacing": (_is_number, "a number above 0"),
     "trained_on": (_is_names, "a list of names"),
-    "patch": (lambda v: isinstance(v, int) and v >= 0, "a whole number, 0 or more"),
+    "patch": (lambda v: isinstance(v, int) and 0 <= v <= MOST, f"a whole number from 0 to {MOST}"),
     "extra": (_is_settings, "values by name"),
 }
 """What each field of a description has to be."""

@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from cryo_pick.candidates import Candidates
 from cryo_pick.errors import InputError
 from cryo_pick.files import atomic_path
-
-MAX_BYTES = 2**32
-"""Unpacked size above which an array is refused; a million candidates take 0.1 % of it."""
+from cryo_pick.formats.npz import read_npz
 
 
 @dataclass(frozen=True)
@@ -86,16 +84,10 @@ def read_candidates(path: str | Path) -> CandidatesFile:
         If the file is missing, broken, or holds something else.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            large = [i.filename for i in archive.infolist() if i.file_size > MAX_BYTES]
-        if large:
-            raise ValueError(f"{large[0]} is too large")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return _unpack(arrays)
+        return _unpack(read_npz(path, ("about", "positions", "stage1"), ("stage2", "refined")))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such candidates file") from error
-    except Exception as error:  # zipfile, zlib and numpy raise many kinds for broken files
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         detail = str(error).splitlines()[0][:200] if str(error) else ""
         raise InputError(
             f"{path}: no candidates file of this program, or a damaged one "
@@ -103,8 +95,19 @@ def read_candidates(path: str | Path) -> CandidatesFile:
         ) from error
 
 
+_DTYPES = {
+    "about": np.uint8, "positions": np.float64, "stage1": np.float32,
+    "stage2": np.float32, "refined": np.float64,
+}  # fmt: skip
+
+
 def _unpack(arrays: Mapping[str, NDArray[Any]]) -> CandidatesFile:
-    about = json.loads(arrays["about"].astype(np.uint8).tobytes())
+    for name, array in arrays.items():
+        if array.dtype != _DTYPES[name]:
+            raise ValueError(
+                f"expected `{name}` to be {np.dtype(_DTYPES[name])}, but got {array.dtype}"
+            )
+    about = json.loads(arrays["about"].tobytes())
     names = tuple(about["classes"])
     candidates = Candidates(
         arrays["positions"], arrays["stage1"], arrays.get("stage2"), arrays.get("refined")

@@ -39,11 +39,13 @@ def choose_runs(runs: Sequence[str], settings: DataSettings, where: str) -> list
     InputError
         If it names one that isn't there; the message shows the closest names.
     """
+    there = set(runs)
     for field in ("runs", "exclude_runs"):
         for name in getattr(settings, field) or []:
-            if name not in runs:
+            if name not in there:
                 raise InputError(
                     f"{where}: data.{field}: no run {name!r}; {closest_hint(name, runs)}"
                 )
-    wanted = runs if settings.runs is None else [r for r in runs if r in settings.runs]
-    return [r for r in wanted if r not in settings.exclude_runs]
+    named = there if settings.runs is None else set(settings.runs)
+    left_out = set(settings.exclude_runs)
+    return [r for r in runs if r in named and r not in left_out]

@@ -43,7 +43,7 @@ from cryo_pick.formats.copick_picks import (
     picks_json,
     safe_name,
 )
-from cryo_pick.formats.location import Location
+from cryo_pick.formats.location import Location, check_inside
 from cryo_pick.formats.ome_zarr import open_ome_zarr, write_ome_zarr
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.picks import Picks
@@ -183,11 +183,10 @@ class CopickProject:
         ValueError
             If a class of `picks` is none of the project's.
         """
-        safe_name(run, "run", underscore=True)
         safe_name(user_id, "user_id")
         safe_name(session_id, "session_id")
         self.types.check_classes(picks.classes)
-        folder = self.layout.run_folders(run)[0] / "Picks"
+        folder = self.picks_folder(run)
         written = []
         for index, kind in enumerate(self.types):
             name = PicksName(user_id, session_id, kind.name)
@@ -218,6 +217,19 @@ class CopickProject:
         text = json.dumps(changed, indent=1, ensure_ascii=False, allow_nan=False)
         self.config.write_bytes(f"{text}\n".encode())
 
+    def picks_folder(self, run: str) -> Location:
+        """Where picks of a run are written: below the overlay root, there or not.
+
+        Raises
+        ------
+        InputError
+            If the name can't be used, or a link leads out of the root.
+        """
+        safe_name(run, "run", underscore=True)
+        folder = self.layout.run_folders(run)[0] / "Picks"
+        check_inside(folder, self.layout.roots[0])
+        return folder
+
     def add_tomogram(
         self,
         run: str,
@@ -247,6 +259,7 @@ class CopickProject:
         path = (folder / f"{tomo_type}.zarr").local
         if path is None:
             raise InputError(f"{folder}: tomograms are written to local folders only")
+        check_inside(folder, self.layout.roots[-1])
         write_ome_zarr(path, volume, vector, version=version, origin=origin)
         return path
 

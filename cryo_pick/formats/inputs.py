@@ -66,12 +66,13 @@ def find_inputs(paths: Iterable[str | Path] | str | Path, settings: DataSettings
     sources = [_look_into(Location.of(path)) for path in listed]
     names = [n for s in sources for n in (s.runs if isinstance(s, CopickProject) else s)]
     chosen = choose_runs(sorted(set(names)), settings, ", ".join(map(str, listed)))
+    wanted = set(chosen)
     found: list[InputRun] = []
     for source in sources:
         if isinstance(source, CopickProject):
             found += _of_project(source, chosen, settings)
         else:
-            found += _of_volumes({n: p for n, p in source.items() if n in chosen}, settings)
+            found += _of_volumes({n: p for n, p in source.items() if n in wanted}, settings)
     _check_names(found)
     if not found:
         raise InputError(f"{', '.join(map(str, listed))}: no run is left by data.runs")

@@ -29,6 +29,9 @@ PACKAGES = {
     "smb": "smbprotocol",
 }
 """What fsspec needs for a kind of URL."""
+PROTOCOLS = ("file", "local", "memory", "http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs",
+             "abfss", "adl", "ssh", "sftp", "ftp", "smb", "webdav", "webhdfs", "hdfs")  # fmt: skip
+"""Stores that a project may lie in. fsspec knows more, some of which run what they read."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,20 @@ class Location:
         Raises
         ------
         InputError
-            If fsspec doesn't know the protocol, lacks the package for it, or refuses `options`.
+            If the protocol is none of :data:`PROTOCOLS`, lacks its package, or fsspec refuses it
+            or `options`.
         """
         if isinstance(where, Location):
             return where
         text = str(where)
         if "://" not in text:
             return cls(LocalFileSystem(), str(Path(text).absolute()))
+        protocol = text.partition("://")[0]
+        if protocol not in PROTOCOLS:
+            raise InputError(
+                f"{text}: can't open this URL: expected one of the protocols "
+                f"{', '.join(PROTOCOLS)}, but got {protocol!r:.60}"
+            )
         try:
             fs, path = fsspec.core.url_to_fs(text, **dict(options or {}))
         except ImportError as error:
@@ -122,8 +132,10 @@ class Location:
         Raises
         ------
         InputError
-            If it isn't there or can't be read.
+            If it isn't there, is a device or a pipe, or can't be read.
         """
+        if self.local and self.local.exists() and not self.local.is_file():
+            raise InputError(f"{self}: can't be read (it is no regular file)")
         try:
             content: bytes = self.fs.cat_file(self.path)
         except FileNotFoundError as error:
@@ -186,6 +198,27 @@ class Location:
             return question(self.path)
         except Exception as error:  # every file system has errors of its own
             raise InputError(f"{self}: can't be reached ({_short(error)})") from error
+
+
+def check_inside(place: Location, root: Location) -> None:
+    """Refuse to write where a link leads out of the folder that was named.
+
+    Reading follows links, since tomograms are often linked from where they were made.
+
+    Raises
+    ------
+    InputError
+        If `place` is not below `root` once links are followed.
+    """
+    if (
+        place.local
+        and root.local
+        and not (place.local.resolve().is_relative_to(root.local.resolve()))
+    ):
+        raise InputError(
+            f"{place}: a link leads out of the project, to {place.local.resolve()}; nothing is "
+            "written there. Replace the link by a folder"
+        )
 
 
 def _short(error: BaseException) -> str:

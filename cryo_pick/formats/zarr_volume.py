@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cryo_pick.errors import InputError
 from cryo_pick.formats.location import Location
+from cryo_pick.formats.zarr_chunks import ChunkCoding, GuardedStore, chunk_coding
 
 MAX_CHUNK_BYTES = 2**31
 """A decoded chunk above this is refused: it doesn't fit beside anything else in memory."""
@@ -38,11 +39,14 @@ class ZarrVolume:
         Folder of the array.
     where
         Run and path, for messages.
+    coding
+        How its chunks are coded.
     """
 
     array: zarr.Array[Any]
     location: Location
     where: str
+    coding: ChunkCoding
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -74,7 +78,7 @@ class ZarrVolume:
         """
         try:
             return np.asarray(self.array[index])
-        except IndexError:
+        except (IndexError, InputError):
             raise
         except Exception as error:  # every codec and store has errors of its own
             detail = str(error).splitlines()[0][:200] if str(error) else ""
@@ -100,7 +104,7 @@ class ZarrVolume:
         return ".zarray" if self.array.metadata.zarr_format == 2 else "zarr.json"
 
     def check_chunks(self) -> None:
-        """Refuse an array of which a file is missing or cut short.
+        """Refuse an array of which a file is missing, cut short or far too long.
 
         zarr would read a missing chunk as fill value, and a short one of Blosc as noise. Only a
         local array is looked through; a remote one may have no listing.
@@ -121,6 +125,13 @@ class ZarrVolume:
                 f"missing or empty, the first is {missing[0]}; copy the tomogram again (one that "
                 "was written without its empty chunks has to be written with them)"
             )
+        for name in names:
+            if _size(folder / name) > self.coding.most_stored:
+                raise InputError(
+                    f"{self.where}: chunk file {name} of {self.location} has "
+                    f"{_size(folder / name)} bytes, more than its voxels can take "
+                    f"({self.coding.most_stored}); copy the tomogram again"
+                )
         if self._is_blosc:
             for name in names:
                 with (folder / name).open("rb") as file:
@@ -169,14 +180,14 @@ def open_volume(location: Location, where: str) -> ZarrVolume:
     """
     if not any((location / name).exists() for name in (".zarray", "zarr.json")):
         raise InputError(f"{where}: no zarr array at {location}")
+    store = GuardedStore(location.store())
     try:
-        array = zarr.open_array(location.store(), mode="r")
+        array = zarr.open_array(store, mode="r")
         if not isinstance(array, zarr.Array):
             raise InputError(f"{where}: {location} is no zarr array")
         shape, dtype = array.shape, np.dtype(array.dtype)
-        volume = ZarrVolume(array, location, where)
-        block = volume.block_shape if len(shape) == 3 else (1, 1, 1)
-        if min(block) < 1:
+        chunks, block = array.chunks, array.shards or array.chunks
+        if min((*chunks, *block), default=1) < 1 or not len(chunks) == len(block) == len(shape):
             raise ValueError(f"chunks of {block}")
     except InputError:
         raise
@@ -189,12 +200,15 @@ def open_volume(location: Location, where: str) -> ZarrVolume:
         raise InputError(f"{where}: expected a volume (d, h, w), but {location} has shape {shape}")
     if dtype.kind not in "fiu":
         raise InputError(f"{where}: expected real numbers, but {location} holds {dtype}")
-    _check_chunking(shape, block, dtype.itemsize, f"{where}: {location}")
-    return volume
+    for size in (chunks, block):
+        _check_chunking(shape, size, dtype.itemsize, f"{where}: {location}")
+    coding = chunk_coding(array, f"{where}: {location}")
+    store.guard(coding, f"{where}: {location}")
+    return ZarrVolume(array, location, where, coding)
 
 
 def _check_chunking(
-    shape: tuple[int, ...], block: tuple[int, int, int], itemsize: int, where: str
+    shape: tuple[int, ...], block: tuple[int, ...], itemsize: int, where: str
 ) -> None:
     """Refuse sizes that no tomogram has and no memory holds."""
     n_chunks = math.prod(math.ceil(n / b) for n, b in zip(shape, block, strict=True))

@@ -82,6 +82,9 @@ def predict_batch(
             f"--copick: the project's objects are {', '.join(project.types.names)}, the bundle's "
             f"classes {', '.join(picker.bundle.types.names)}; the picks can't be written into it"
         )
+    if project is not None:
+        for source in sources:
+            project.picks_folder(source.run)  # now, and not after hours of picking
     keep_bundle_beside(model, folder)
     results, failed = _pick_all(sources, picker, folder, overwrite)
     if not results:

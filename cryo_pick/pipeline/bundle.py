@@ -15,15 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryo_pick.errors import InputError
+from cryo_pick.errors import InputError, raise_all
 from cryo_pick.files import write_text_atomic
 from cryo_pick.objects import ParticleType, ParticleTypes
+from cryo_pick.pipeline.bundle_fields import STAGES, bundle_problems
 from metrics.thresholds import ThresholdChoice
 from refiner.blend import Blend
 
 FORMAT = 1
 FILE = "bundle.json"
-STAGES = ("one_stage", "two_stage")
+MAX_PROBLEMS = 10
+"""Problems of one bundle that are listed."""
+MAX_BYTES = 2**26
+"""Of a bundle.json; the largest ones have a hundredth of it."""
 
 
 @dataclass(frozen=True)
@@ -115,28 +119,35 @@ def read_bundle(folder: Path) -> Bundle:
     """
     path = folder / FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: expected a JSON file, but this is no regular file")
+        content = path.read_bytes()
+        if len(content) > MAX_BYTES:
+            raise InputError(f"{path}: {len(content)} bytes; a bundle has {MAX_BYTES} at most")
+        values = json.loads(content)
     except FileNotFoundError as error:
         raise InputError(
             f"{folder}: no bundle here ({FILE} is missing); make one with: "
             f"cryo-pick train PROJECT --out {folder}"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as JSON: {error}") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         got = values.get("format") if isinstance(values, dict) else type(values).__name__
-        raise InputError(f"{path}: expected a bundle of format {FORMAT}, but got {got}")
+        raise InputError(f"{path}: expected a bundle of format {FORMAT}, but got {got!r:.40}")
+    raise_all(bundle_problems(values)[:MAX_PROBLEMS], InputError, f"{path}: damaged bundle")
     try:
         return _bundle(values)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path}: {type(error).__name__}: {error}; the bundle is damaged"
-        ) from error
+        raise InputError(f"{path}: damaged bundle: {error} ({type(error).__name__})") from error
 
 
 def _bundle(values: Mapping[str, Any]) -> Bundle:
     types = ParticleTypes(
-        tuple(ParticleType(**{**t, "color": tuple(t["color"])}) for t in values["types"])
+        tuple(
+            ParticleType(t["name"], t["label"], t["radius"], t["weight"], tuple(t["color"]))
+            for t in values["types"]
+        )
     )
     members = {key: tuple(_inside(m) for m in values[key]) for key in ("detectors", "refiners")}
     return Bundle(
@@ -147,7 +158,7 @@ def _bundle(values: Mapping[str, Any]) -> Bundle:
         detectors=members["detectors"],
         refiners=members["refiners"],
         fits={
-            stage: _fit_from_json(values["fits"][stage], len(types))
+            stage: _fit_from_json(values["fits"][stage])
             for stage in STAGES
             if stage in values["fits"]
         },
@@ -178,11 +189,9 @@ def _fit_to_json(fit: StageFit) -> dict[str, Any]:
     }
 
 
-def _fit_from_json(values: Mapping[str, Any], k: int) -> StageFit:
+def _fit_from_json(values: Mapping[str, Any]) -> StageFit:
     arrays = [np.array(values["blend"][name], np.float64) for name in ("stage1", "stage2", "bias")]
     thresholds = tuple(ThresholdChoice.from_json(t) for t in values["thresholds"])
-    if any(a.shape != (k,) for a in arrays) or len(thresholds) != k:
-        raise ValueError(f"expected {k} blends and thresholds")
     intervals = tuple(
         (math.inf if a is None else float(a), math.inf if b is None else float(b))
         for a, b in values["intervals"]

@@ -12,6 +12,7 @@ import numpy as np
 from cryo_pick.candidates import Candidates
 from cryo_pick.errors import InputError
 from cryo_pick.files import atomic_path
+from cryo_pick.formats.npz import read_npz
 from cryo_pick.hardware import choose_device
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.tomogram import Tomogram
@@ -98,9 +99,9 @@ def read_heatmap(path: Path) -> Heatmap:
         If it is missing or broken.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return Heatmap(file["values"], int(file["stride"]))
+        arrays = read_npz(path, ("values", "stride"))
+        return Heatmap(arrays["values"], int(arrays["stride"].item()))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such heatmap; make it with: detector predict") from error
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: damaged heatmap ({error}); delete it and run again") from error

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from cryo_pick.coordinates import Vector, as_vector
-from cryo_pick.errors import ConfigError
+from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.formats.candidates_npz import read_candidates
 from cryo_pick.formats.picks_csv import write_csv
 from cryo_pick.formats.star import write_star
@@ -71,6 +69,13 @@ def _grids(predictions: Path) -> tuple[dict[str, float], dict[str, Vector]]:
     origins: dict[str, Vector] = {}
     for file in sorted((predictions / "runs").glob("*/candidates.npz")):
         about = read_candidates(file).metadata
-        spacings[file.parent.name] = float(np.mean(about["voxel_spacing"]))
-        origins[file.parent.name] = as_vector(about["origin"], "origin")
+        try:
+            spacing = as_vector(about["voxel_spacing"], "voxel_spacing")
+            origins[file.parent.name] = as_vector(about["origin"], "origin")
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{file}: no voxel_spacing and origin in it, which a STAR file needs ({error}); "
+                "predict again, or write a .csv"
+            ) from error
+        spacings[file.parent.name] = sum(spacing) / 3
     return spacings, origins

@@ -32,11 +32,11 @@ from cryo_pick.pipeline.dataset import SAME_SPACING
 from cryo_pick.pipeline.fit import FLOOR
 from cryo_pick.pipeline.guards import warnings_of
 from cryo_pick.pipeline.heatmaps import stream_candidates
+from cryo_pick.pipeline.members import load_member
 from cryo_pick.pipeline.reading import checked_statistics, opened_within
 from cryo_pick.pipeline.surprises import surprises
 from cryo_pick.resample import resample
 from cryo_pick.tomogram import Tomogram
-from cryo_pick.weights import load_network
 from detector.engine import Engine, make_engine, precision_in_force
 from detector.settings import CandidatesSettings, InferSettings
 from detector.train import output_stride
@@ -130,11 +130,11 @@ def load_picker(
         )
     engines = []
     for member in bundle.detectors:
-        module, spec = load_network(folder / member, "detector.networks")
+        module, spec = load_member(folder, bundle, member, "detector.networks")
         engines.append(make_engine(module, infer, output_stride(spec.network)))
     refiners = []
     for member in bundle.refiners if use_refiners else ():
-        module, spec = load_network(folder / member, "refiner.networks")
+        module, spec = load_member(folder, bundle, member, "refiner.networks")
         stride = engines[0].output_stride
         refiners.append(make_patch_engine(module, infer, len(bundle.types), spec.patch, stride))
     parts = [FILE, *(f"{m}.safetensors" for m in (*bundle.detectors, *bundle.refiners))]

@@ -11,15 +11,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cryo_pick import __version__
 from cryo_pick.candidates import Candidates
 from cryo_pick.config import Config, from_mapping
-from cryo_pick.errors import InputError
+from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.files import write_text_atomic
 from cryo_pick.formats.candidates_npz import read_candidates
 from cryo_pick.formats.copick import open_project
+from cryo_pick.formats.yaml_file import read_yaml
 from cryo_pick.pipeline.bundle import Bundle, read_bundle, write_bundle
 from cryo_pick.pipeline.copies import is_copy, original, turned
 from cryo_pick.pipeline.dataset import Dataset, load_dataset
@@ -47,16 +46,18 @@ def read_config(folder: Path) -> Config:
     """
     path = folder / "config.yaml"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path)
     except FileNotFoundError as error:
         raise InputError(
             f"{folder}: not a folder made by `cryo-pick train`: config.yaml is missing"
         ) from error
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected keys and values, but got {type(values).__name__}")
-    return from_mapping(values)
+    # OmegaConf would fill ${oc.env:NAME} in, and a stranger's config could send it to a stranger.
+    if "${" in str(values):
+        raise InputError(f"{path}: holds a reference, ${{...}}; expected plain values only")
+    try:
+        return from_mapping(values)
+    except ConfigError as error:  # the file is at fault and not the command line
+        raise InputError(f"{path}: {error}") from error
 
 
 def read_oof(folder: Path, data: Dataset) -> dict[str, Candidates]:

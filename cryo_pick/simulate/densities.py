@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from cryo_pick.coordinates import Vector
 from cryo_pick.errors import InputError, raise_all
 from cryo_pick.formats.mrc import open_mrc
+from cryo_pick.formats.npz import read_npz
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.simulate.density import Density, Volume, normalize_bulk, resample
 from cryo_pick.simulate.library import Library, assemble_library
@@ -61,11 +61,8 @@ def read_density(path: Path) -> tuple[Volume, Vector]:
 
 def _read_npz(path: Path) -> Volume:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return np.asarray(archive["density"], np.float32)
-    except KeyError as error:
-        raise InputError(f"{path}: no array `density` in it") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        return np.asarray(read_npz(path, ("density",))["density"], np.float32)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read as an npz file ({error})") from error
 
 

@@ -125,7 +125,7 @@ def check_target(out: Path, overwrite: bool) -> None:
 def _is_simulation(folder: Path) -> bool:
     try:
         config = json.loads((folder / CONFIG_NAME).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(config, dict) and MARKER in config
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,23 @@ def test_against_looking_at_every_pair(rows):
     np.testing.assert_array_equal(found.positions, expected.positions)
     np.testing.assert_array_equal(found.classes, expected.classes)
     np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+@given(st.lists(PICK, max_size=25), st.integers(1, 7))
+def test_the_size_of_a_block_changes_nothing(rows, block):
+    picks = picks_of(rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("detector.suppress.BLOCK", block)
+        found = suppress(picks, DISTANCES)
+    np.testing.assert_array_equal(found.positions, suppress(picks, DISTANCES).positions)
+
+
+def test_any_number_of_picks_in_one_place_is_one_particle():
+    n = 30_000  # all their pairs would take 7 GB
+    positions = np.random.default_rng(0).normal(100, 1, (n, 3))
+    picks = Picks(positions, np.zeros(n, np.int64), np.random.default_rng(1).random(n))
+    found = suppress(picks, np.array([50.0]))
+    assert found.scores.tolist() == [picks.scores.max()]
 
 
 @given(st.lists(PICK, max_size=25))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import io
 import os
 import re
@@ -12,6 +14,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from unittest import mock
+
+from hydra import compose as hydra_compose
+from omegaconf import DictConfig, OmegaConf
 
 from cryo_pick.cli import main
 from tests.bad_input.scene import FAST, Scene
@@ -94,6 +99,7 @@ def run_case(row: Case, root: Path, templates: Path) -> Outcome:
     environment = {"CRYO_PICK_CACHE": str(root / "cache"), "COLUMNS": "200"}
     with (
         mock.patch.dict(os.environ, environment),
+        mock.patch("hydra.compose", _compose_once),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
@@ -111,6 +117,30 @@ def run_case(row: Case, root: Path, templates: Path) -> Outcome:
         frozenset(n for n in changed if not n.startswith(ours)),
         frozenset(n for n in after if n.startswith(ours) and n not in before),
     )
+
+
+@functools.cache
+def _composed(words: tuple[str, ...]) -> DictConfig:
+    return hydra_compose("config", overrides=list(words))
+
+
+def _compose_once(name: str, overrides: list[str]) -> DictConfig:
+    """Hydra's own composition, once for all cases that differ by their paths only.
+
+    It takes most of the time of a command that fails early.
+    """
+    paths = {}
+    others = []
+    for word in overrides:
+        key, _, value = word.partition("=")
+        if key in ("data.project", "out") and value[:1] == "'" and "\\" not in value:
+            paths[key] = value[1:-1]
+        else:
+            others.append(word)
+    config = copy.deepcopy(_composed(tuple(others)))
+    for key, value in paths.items():
+        OmegaConf.update(config, key, value)
+    return config
 
 
 def _content(root: Path) -> dict[str, str]:

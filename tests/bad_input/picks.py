@@ -27,7 +27,7 @@ def _(scene: Scene) -> list[str]:
     return _csv(scene, "")
 
 
-@case(CSV, "no header", 3, "picks.csv: line 1", "expected the header", "'0,ts_1,ribosome")
+@case(CSV, "no header", 3, "picks.csv: line 1", "expected the header", "'0,TS_1,ribosome")
 def _(scene: Scene) -> list[str]:
     return _csv(scene, "0,TS_1,ribosome,1,2,3,0.5\n")
 

@@ -34,6 +34,7 @@ PICKLE_ERROR_ONLY = {"cryo_pick/fit.py"}
 DYNAMIC_IMPORTS = {
     "cryo_pick/command.py",  # the module of a command, from a table in the source
     "benchmarks/engines.py",  # a network of ours, named in its own table
+    "cryo_pick/formats/exchange.py",  # a format, from a table in the source
     "cryo_pick/parts.py",  # a part, from the names in one of our own packages
 }
 """Where a module's name is not written out at the place of its import."""

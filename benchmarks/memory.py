@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("tomogram", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--memory", default="1GB")
-    parser.add_argument("--sizes", nargs="+", default=["tiny", "1", "8"])
+    parser.add_argument("--sizes", default="tiny,1,8", help="some of tiny,1,8")
     arguments, settings = parser.parse_known_args()
     d, h, w = open_ome_zarr(arguments.tomogram).array.shape
     spawn = multiprocessing.get_context("spawn")
@@ -80,7 +80,7 @@ def main() -> None:
     print("| volume | in memory as float32, GB | peak resident size, GB | s | times the smaller |")
     print("|---|---|---|---|---|", flush=True)
     first: tuple[float, float] | None = None
-    for size in arguments.sizes:
+    for size in arguments.sizes.split(","):
         shape = shapes[size]
         folder = arguments.work / f"memory-{size}"
         path = arguments.tomogram if size == "1" else folder / "volume.zarr"

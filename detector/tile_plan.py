@@ -17,6 +17,9 @@ from detector.views import turns_sideways, views_of
 
 logger = logging.getLogger(__name__)
 
+_PLANNED = 0.8
+"""Share of the memory that tiles may take; the rest is for what is not counted, such as what an
+allocator holds back (benchmarks/memory.py)."""
 _WORTH = 1.1
 """The slab goes to the disk where that saves a tenth of the evaluations."""
 
@@ -169,7 +172,7 @@ def _roomiest(
 ) -> tuple[Shape, Shape, bool]:
     """The tile with the fewest evaluations in the memory allowed, its overlap, and `on_disk`."""
     try:
-        memory = parse_memory(settings.memory)
+        memory = _PLANNED * parse_memory(settings.memory)
     except ValueError as error:
         raise ConfigError(f"infer.memory: {error}") from error
     multiple = max(e.geometry.multiple for e in engines)

@@ -261,7 +261,7 @@ def test_memory_is_obeyed_and_the_plan_is_logged(caplog):
 
 def test_several_networks_that_keep_their_memory_share_it():
     engines = [AverageEngine(bytes_per_voxel=100.0) for _ in range(4)]
-    shape, asked = (100, 200, 300), InferSettings(memory="800MB")
+    shape, asked = (100, 200, 300), InferSettings(memory="1GB")
     assert plan_tiles(shape, engines, asked, 1, 2).n_tiles == 1
     for engine in engines:
         engine.keeps_buffers = True

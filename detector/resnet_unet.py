@@ -30,8 +30,7 @@ class ResNetEncoder(ResNetFeatures):
             raise ValueError(
                 f"Expected `backbone` to be one of {', '.join(resnet_params)}, but got {backbone}."
             )
-        parameters: tuple[Any, ...] = resnet_params[backbone]
-        block, layers, shortcut, bias, _ = parameters
+        block, layers, shortcut, bias, _ = resnet_params[backbone]
         planes = [width * 2**i for i in range(4)]
         ResNet.__init__(
             self,
@@ -45,7 +44,8 @@ class ResNetEncoder(ResNetFeatures):
             feed_forward=False,
             bias_downsample=bias,
         )
-        self.channels = [width, *(n * int(block.expansion) for n in planes)]
+        first: Any = self.layer1[0]
+        self.channels = [width, *(n * first.expansion for n in planes)]
 
 
 def resnet_unet(

@@ -65,6 +65,7 @@ def main() -> None:
                 config.augment,
                 config.train,
                 Path(folder),
+                target=config.target,
             )
         judge = load_dataset(compose([f"data={args.judge}"]))
         engine = make_engine(module, config.infer, output_stride(config.model.network))

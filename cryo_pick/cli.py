@@ -49,6 +49,12 @@ COMMANDS = (
         example="fit bundle",
     ),
     Command(
+        "ensemble",
+        "join trained folders, of whatever presets, into one bundle",
+        "cryo_pick.commands.ensemble",
+        example="ensemble bundle1 bundle2 --out both",
+    ),
+    Command(
         "predict",
         "pick particles in tomograms",
         "cryo_pick.commands.predict",

@@ -51,6 +51,20 @@ class AugmentSettings:
     """Add a constant from -shift to +shift standard deviations."""
     noise: float = 0.15
     """Add Gaussian noise of up to this many standard deviations."""
+    rotate_z: float = 0.0
+    """Degrees; detector only, as all that follow: turn about z by up to this, either way."""
+    rotate_xy: float = 0.0
+    """Degrees; tilt about y and about x by up to this, either way."""
+    zoom: float = 0.0
+    """Enlarge or shrink by a factor from 1 - zoom to 1 + zoom."""
+    wedge: float = 0.0
+    """Degrees; widen the missing wedge, as if tilts had ended up to this much before 60."""
+    paste: float = 0.0
+    """Probability that a particle from elsewhere is pasted into free space of the crop."""
+    mixup: str = "none"
+    """none, losses (one coefficient a batch, losses are mixed) or targets (one a sample)."""
+    mixup_probability: float = 0.5
+    """Share of the batches that are mixed."""
 
 
 @dataclass

@@ -15,10 +15,12 @@ from cryo_pick.errors import ConfigError
 from cryo_pick.objects import ParticleTypes
 from detector.components import find_components
 from detector.heatmap import Heatmap, heatmap_to_voxel_index
+from detector.linked import link_marks, slice_marks
 from detector.peaks import Peaks, find_peaks
+from detector.points import NEIGHBOURS, without_doubles
 from detector.settings import CandidatesSettings
 
-METHODS = ("peaks", "components")
+METHODS = ("peaks", "components", "points", "linked")
 _PLANES_AT_ONCE = 8
 
 
@@ -77,14 +79,10 @@ def heatmap_candidates(
             f"Expected a heatmap of {len(types)} classes, but got {heatmap.n_classes} channels."
         )
     check_settings(settings)
-    if settings.method == "components":
-        peaks = find_components(heatmap.values, settings.threshold, settings.min_voxels)
-    else:
-        kernel = kernel_cells(settings.kernel, heatmap.stride)
-        peaks = find_peaks(heatmap.values, settings.threshold, kernel)
     return candidates_of_peaks(
-        peaks, heatmap.values, heatmap.stride, voxel_spacing, origin, settings
-    )
+        _find(heatmap, settings), heatmap.values, heatmap.stride, voxel_spacing, origin, settings,
+        types,
+    )  # fmt: skip
 
 
 def candidates_of_peaks(
@@ -94,27 +92,29 @@ def candidates_of_peaks(
     voxel_spacing: Vector,
     origin: Vector,
     settings: CandidatesSettings,
+    types: ParticleTypes,
 ) -> Candidates:
     """The second half of :func:`heatmap_candidates`: from the peaks of all classes to candidates.
 
     Parameters
     ----------
     peaks
-        By class and then by flat index.
+        By class and then by flat index; of method `linked`, marks of slices.
     values : (k, d, h, w) array
         The heatmap; anything that slices like one, read a few planes at a time.
     stride
         Voxels per heatmap cell.
-    voxel_spacing, origin, settings
+    voxel_spacing, origin, settings, types
         As there.
     """
+    cell = np.asarray(voxel_spacing) * stride
+    peaks = _particles(peaks, cell, stride, settings, types)
     order = np.argsort(-peaks.scores, kind="stable")
     classes, scores = peaks.classes[order], np.clip(peaks.scores[order], 0.0, 1.0)
     voxels = heatmap_to_voxel_index(peaks.places[order], stride)
     positions = index_to_angstrom(voxels, voxel_spacing, origin)
     owner = merge_peaks(positions, classes, settings.merge_distance)
     kept = np.flatnonzero(owner == np.arange(len(owner)))[: settings.max_per_run]
-    cell = np.asarray(voxel_spacing) * stride
     stage1 = _scores_by_planes(values, peaks.places[order][kept], cell, settings.merge_distance / 2)
     place = np.full(len(owner), -1)
     place[kept] = np.arange(len(kept))
@@ -123,6 +123,38 @@ def candidates_of_peaks(
     member = member[::-1]
     stage1[place[owner[member]], classes[member]] = scores[member]
     return Candidates(positions[kept], stage1)
+
+
+def peak_kernel(settings: CandidatesSettings, stride: int) -> int:
+    """Edge in cells of the cube, or square, in which what the method looks for is the maximum."""
+    if settings.method == "points":
+        return NEIGHBOURS
+    return kernel_cells(settings.kernel, stride)
+
+
+def _find(heatmap: Heatmap, settings: CandidatesSettings) -> Peaks:
+    values, kernel = heatmap.values, peak_kernel(settings, heatmap.stride)
+    if settings.method == "components":
+        return find_components(values, settings.threshold, settings.min_voxels)
+    if settings.method == "linked":
+        return slice_marks(values, settings.threshold, kernel)
+    return find_peaks(values, settings.threshold, kernel)
+
+
+def _particles(
+    peaks: Peaks,
+    cell: NDArray[np.float64],
+    stride: int,
+    settings: CandidatesSettings,
+    types: ParticleTypes,
+) -> Peaks:
+    """One peak per particle of a class, where the method finds several; `cell` in Å."""
+    if settings.method == "points":
+        return without_doubles(peaks, types.radii, cell, settings.oks)
+    if settings.method == "linked":
+        slices = -(-settings.min_slices // stride)
+        return link_marks(peaks, cell, settings.link_distance, slices)
+    return peaks
 
 
 def check_settings(settings: CandidatesSettings) -> None:

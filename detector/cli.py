@@ -22,6 +22,12 @@ COMMANDS = (
         configured=True,
         example="predict data=project model=detector_0 out=candidates",
     ),
+    Command(
+        "average",
+        "average the weights of several checkpoints or trainings of one network",
+        "detector.commands.average",
+        example="average a/detector.safetensors b/detector.safetensors --out mean",
+    ),
 )
 
 

@@ -30,7 +30,8 @@ from detector.tiles import Shape
 _DOUBLINGS = 7
 _LARGEST_ON_CPU = 128
 _REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError, NotImplementedError)
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.Softmax)
+"""Layers without weights to flatten; a softmax over equal channels would pass no gradient."""
 
 
 def measure_geometry(module: nn.Module, output_stride: int) -> NetworkGeometry:

@@ -7,11 +7,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
 
-from cryo_pick.augment import GridSymmetry, vary_intensity
+from cryo_pick.augment import (
+    GridSymmetry,
+    draw_affine,
+    mix_batch,
+    paste_ball,
+    vary_intensity,
+    widen_wedge,
+)
 from cryo_pick.settings import AugmentSettings
 from detector.heatmap import voxel_to_heatmap_index
-from detector.targets import gaussian_target
+from detector.targets import DRAW, POINT_COLUMNS
+
+MEASURED_TILT = 60.0
+"""Degrees; where the tilts of cryo-ET end, and a wider missing wedge begins."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +35,15 @@ class TrainingRun:
     centres : (n, 3) float64 array, fractional voxel indices, zyx
     classes : (n,) int64 array
     sigmas : (k, 3) float64 array, voxels
-        Width of the target of each class.
+        Width of the target of each class, see :func:`detector.targets.target_widths`.
     name
         The run, for messages.
     reviewed : (n, 3) float64 array, fractional voxel indices, zyx
         Places that a person judged, particles or not.
+    radii : (k,) float64 array, voxels, or None
+        Of the particles; needed where some are to be pasted.
+    annotated : (k,) bool array, or None
+        Classes whose particles are all known here; None: all classes.
     """
 
     volume: NDArray[np.float32]
@@ -37,6 +52,8 @@ class TrainingRun:
     sigmas: NDArray[np.float64]
     name: str = ""
     reviewed: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    radii: NDArray[np.float64] | None = None
+    annotated: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,8 @@ class CropSampler:
     augment
         Where h is not w, only half turns are drawn.
     seed
+    kind
+        Of the target, a key of :data:`detector.targets.DRAW`.
 
     Raises
     ------
@@ -82,6 +101,7 @@ class CropSampler:
         centred: float,
         augment: AugmentSettings,
         seed: int,
+        kind: str = "gaussian",
     ) -> None:
         if not runs:
             raise ValueError("Expected argument `runs` to hold at least one run, but got none.")
@@ -89,6 +109,9 @@ class CropSampler:
             raise ValueError(f"Expected `crop` in multiples of {stride} voxels, but got {crop}.")
         self.runs, self.n_classes, self.crop, self.stride = list(runs), n_classes, crop, stride
         self.centred, self.augment, self.seed = centred, augment, seed
+        self._draw = DRAW[kind]
+        self._moves = bool(augment.rotate_z or augment.rotate_xy or augment.zoom)
+        self._partly = any(r.annotated is not None and not r.annotated.all() for r in runs)
         self._members = [
             np.array(
                 [(r, i) for r, run in enumerate(runs) for i in np.flatnonzero(run.classes == c)]
@@ -106,34 +129,81 @@ class CropSampler:
         Returns
         -------
         dict
-            ``image`` (b, 1, d, h, w) and ``target`` (b, k, d/s, h/s, w/s).
+            ``image`` (b, 1, d, h, w) and ``target`` (b, k, d/s, h/s, w/s), or (b, m, 7) with rows
+            of -1 at the end where targets are points. Where a run lacks a class,
+            ``annotated`` (b, k): 1 for those it has. See also :func:`cryo_pick.augment.mix_batch`.
         """
         rng = np.random.default_rng([self.seed, step, rank])
         samples = [self._sample(rng) for _ in range(size)]
-        return {
-            "image": np.stack([image for image, _ in samples]),
-            "target": np.stack([target for _, target in samples]),
+        batch = {
+            "image": np.stack([image for image, _, _ in samples]),
+            "target": _stacked([target for _, target, _ in samples]),
         }
+        if self._partly:
+            batch["annotated"] = np.stack([known for _, _, known in samples])
+        return mix_batch(batch, self.augment, rng)
 
-    def _sample(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _sample(
+        self, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         place = self._draw_place(rng)
         run = self.runs[place.run]
-        image = padded_crop(run.volume, place.start, self.crop)
-        near = _reaching(run, place.start, self.crop)
+        matrix = draw_affine(self.augment, rng) if self._moves else None
+        image = moved_crop(run.volume, place.start, self.crop, matrix)
+        points, classes = moved_points(run.centres, place.start, self.crop, matrix), run.classes
+        if self.augment.wedge:
+            cut = rng.uniform(0, self.augment.wedge)
+            image = widen_wedge(image, MEASURED_TILT - cut)
+        if self.augment.paste and rng.random() < self.augment.paste:
+            image, points, classes = self._paste(image, points, classes, rng)
         symmetry = GridSymmetry.draw(self.augment, rng, square=self.crop[1] == self.crop[2])
-        points = symmetry.points(run.centres[near] - np.array(place.start), self.crop)
+        points = symmetry.points(points, self.crop)
         image = vary_intensity(np.ascontiguousarray(symmetry.volume(image)), self.augment, rng)
         s = self.stride
         d, h, w = (n // s for n in self.crop)
-        sigmas = symmetry.vectors(run.sigmas)  # an anisotropic spacing turns with the volume
-        target = gaussian_target(
+        widths = np.abs(symmetry.vectors(run.sigmas))  # an anisotropic spacing turns with it
+        near = _reaching(points, widths[classes], self.crop)
+        target = self._draw(
             (d, h, w),
-            voxel_to_heatmap_index(points, s),
-            run.classes[near],
-            np.abs(sigmas) / s,
+            voxel_to_heatmap_index(points[near], s),
+            classes[near],
+            widths / s,
             self.n_classes,
         )
-        return image[None], target
+        known = np.ones(self.n_classes) if run.annotated is None else run.annotated
+        return image[None], target, known.astype(np.float32)
+
+    def _paste(
+        self,
+        image: NDArray[np.float32],
+        points: NDArray[np.float64],
+        classes: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
+        """One particle of any run and class into free space; nothing where there is none."""
+        classes_present = [c for c in self._present if c < self.n_classes]
+        if not classes_present:
+            return image, points, classes
+        label = classes_present[rng.integers(len(classes_present))]
+        r, i = self._members[label][rng.integers(len(self._members[label]))]
+        source = self.runs[r]
+        if source.radii is None:
+            raise ValueError("Expected `radii` of a run that particles are pasted from.")
+        reach = int(np.ceil(source.radii[label]))
+        centre = rng.integers(0, self.crop)
+        # A ball that touches none of any class, the largest of which may be as large as it gets.
+        apart = reach + source.radii.max()
+        if len(points) and np.linalg.norm(points - centre, axis=1).min() < apart:
+            return image, points, classes
+        nearest = np.rint(source.centres[i]).astype(int)
+        patch = padded_crop(source.volume, (nearest - reach).tolist(), (2 * reach + 1,) * 3)
+        z, y, x = centre.tolist()
+        where = centre + source.centres[i] - nearest
+        return (
+            paste_ball(image, patch, (z, y, x)),
+            np.concatenate([points, where[None]]),
+            np.append(classes, label),
+        )
 
     def _draw_place(self, rng: np.random.Generator) -> Place:
         """Around a particle, or anywhere inside; a volume smaller than the crop lies inside it."""
@@ -184,8 +254,76 @@ def padded_crop(
     return out
 
 
-def _reaching(run: TrainingRun, start: Sequence[int], crop: Sequence[int]) -> NDArray[np.bool_]:
+def moved_crop(
+    volume: NDArray[np.float32],
+    start: Sequence[int],
+    size: Sequence[int],
+    matrix: NDArray[np.float64] | None,
+) -> NDArray[np.float32]:
+    """A box of a volume, turned and zoomed about its centre; 0 beyond the volume's border.
+
+    Parameters
+    ----------
+    volume : (d, h, w) array
+    start, size : 3 ints, voxels, zyx
+    matrix : (3, 3) array, or None
+        From the crop's voxels to the volume's, about the centre.
+
+    Returns
+    -------
+    float32 array of shape `size`
+    """
+    if matrix is None:
+        return padded_crop(volume, start, size)
+    middle = (np.array(size) - 1) / 2
+    reach = np.abs(matrix) @ middle  # of the turned box along each axis
+    low = np.floor(middle - reach).astype(int) - 1
+    edges = np.ceil(middle + reach).astype(int) + 2 - low
+    box = padded_crop(volume, (low + start).tolist(), edges.tolist())
+    offset = middle - low - matrix @ middle
+    moved = affine_transform(box, matrix, offset, tuple(size), order=1)
+    return np.asarray(moved, np.float32)
+
+
+def moved_points(
+    centres: NDArray[np.float64],
+    start: Sequence[int],
+    size: Sequence[int],
+    matrix: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:
+    """Where points of a volume lie in the crop that :func:`moved_crop` makes.
+
+    Parameters
+    ----------
+    centres : (n, 3) array, voxels of the volume, zyx
+    start, size, matrix
+        As there.
+
+    Returns
+    -------
+    (n, 3) array, voxels of the crop, zyx
+    """
+    points = centres - np.array(start)
+    if matrix is None:
+        return points
+    middle = (np.array(size) - 1) / 2
+    return (points - middle) @ np.linalg.inv(matrix).T + middle
+
+
+def _stacked(targets: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Targets of one batch; rows of points are filled up with -1 to the longest."""
+    if targets[0].ndim > 2:
+        return np.stack(targets)
+    rows = max(1, max(len(t) for t in targets))
+    out = np.full((len(targets), rows, POINT_COLUMNS), -1, np.float32)
+    for row, target in zip(out, targets, strict=True):
+        row[: len(target)] = target
+    return out
+
+
+def _reaching(
+    points: NDArray[np.float64], widths: NDArray[np.float64], crop: Sequence[int]
+) -> NDArray[np.bool_]:
     """Which particles draw into the crop."""
-    reach = 4 * run.sigmas[run.classes] if len(run.classes) else np.empty((0, 3))
-    low, high = np.array(start) - reach, np.array(start) + np.array(crop) + reach
-    return np.asarray(((run.centres > low) & (run.centres < high)).all(1))
+    reach = 4 * widths.reshape(-1, 3) + 1
+    return np.asarray(((points > -reach) & (points < np.array(crop) + reach)).all(1))

@@ -24,6 +24,8 @@ class ModelSettings:
 class TargetSettings:
     """What the network learns to draw."""
 
+    kind: str = "gaussian"
+    """gaussian, sphere, voxel (one cell), points (for point detectors) or slices (2D Gaussians)."""
     sigma: float | None = None
     """Å, of the Gaussian around each particle; None: a share of its radius."""
     sigma_per_radius: float = 0.3
@@ -32,6 +34,12 @@ class TargetSettings:
     """Å; no Gaussian is narrower."""
     sigma_max: float = 40.0
     """Å; no Gaussian is wider."""
+    radius_share: float = 0.5
+    """Radius of a sphere, and half the height of the slices that show a particle, per radius."""
+    radii: dict[str, float] = field(default_factory=dict)
+    """Å, by class: radii used here instead of the project's; classes it lacks don't matter."""
+    ignore_missing: bool = False
+    """Leave a class out of the loss in runs without a pick of it, instead of seeing background."""
 
 
 @dataclass
@@ -42,6 +50,8 @@ class LossSettings:
     """A module of detector/losses."""
     params: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of its `build`."""
+    auxiliary: list[float] = field(default_factory=list)
+    """Weight of each coarser output that the network has in training; the main one weighs 1."""
 
 
 @dataclass
@@ -65,13 +75,19 @@ class CandidatesSettings:
     """How candidates are read off a heatmap."""
 
     method: str = "peaks"
-    """peaks (local maxima) or components (connected components)."""
+    """peaks (local maxima), components (connected), points (peaks without doubles) or linked."""
     threshold: float = 0.2
     """Lowest heatmap value of a candidate."""
     kernel: int = 9
     """Edge of the cube, in tomogram voxels, in which a peak is the maximum."""
     min_voxels: int = 2
     """Smallest component, in heatmap voxels."""
+    min_slices: int = 3
+    """Fewest slices of a linked particle."""
+    link_distance: float = 30.0
+    """Å, in the plane; marks on neighbouring slices closer than this are one particle."""
+    oks: float = 0.85
+    """Points of a class that are more alike than this are one; exp(-d² / 2 radius²)."""
     merge_distance: float = 40.0
     """Å; peaks of different classes closer than this are one candidate."""
     max_per_run: int = 20000

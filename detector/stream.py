@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.candidates import check_settings, kernel_cells
+from detector.candidates import check_settings, peak_kernel
 from detector.components import Components
+from detector.linked import slice_marks
 from detector.peaks import Peaks, find_peaks
 from detector.settings import CandidatesSettings
 from detector.tiles import Shape
@@ -100,6 +101,35 @@ class RollingPeaks:
         return Peaks(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
+class RollingMarks:
+    """Marks of slices, as :func:`detector.linked.slice_marks` finds them in the whole heatmap.
+
+    Parameters
+    ----------
+    threshold
+        Lowest value of a mark.
+    kernel
+        Edge of the square in which a mark is the maximum, cells; odd.
+    """
+
+    def __init__(self, threshold: float, kernel: int) -> None:
+        self._threshold, self._kernel = threshold, kernel
+        self._found: list[Peaks] = []
+        self._added = 0
+
+    def add(self, slab: NDArray[np.floating]) -> None:
+        """Take the next planes, (k, n, h, w), each of which is searched for itself."""
+        found = slice_marks(slab, self._threshold, self._kernel)
+        self._found.append(found._replace(places=found.places + np.array([self._added, 0, 0])))
+        self._added += slab.shape[1]
+
+    def finish(self) -> Peaks:
+        """Marks of all planes, by class and then by flat index."""
+        found = Peaks(*(np.concatenate(part) for part in zip(*self._found, strict=True)))
+        order = np.argsort(found.classes, kind="stable")
+        return Peaks(found.classes[order], found.places[order], found.scores[order])
+
+
 def peak_stream(
     settings: CandidatesSettings,
     n_classes: int,
@@ -117,5 +147,7 @@ def peak_stream(
     check_settings(settings)
     if settings.method == "components":
         return Components(settings.threshold, n_classes, settings.min_voxels)
-    kernel = kernel_cells(settings.kernel, stride)
+    kernel = peak_kernel(settings, stride)
+    if settings.method == "linked":
+        return RollingMarks(settings.threshold, kernel)
     return RollingPeaks(settings.threshold, kernel, n_classes, cells, gpu)

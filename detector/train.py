@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,15 @@ from cryo_pick.picks import Picks
 from cryo_pick.settings import AugmentSettings
 from cryo_pick.tomogram import Tomogram
 from cryo_pick.weights import NetworkSpec
+from detector.combinations import check_training
 from detector.sampling import CropSampler, TrainingRun
 from detector.settings import DetectorTrainSettings, LossSettings, ModelSettings, TargetSettings
-from detector.targets import target_sigmas
+from detector.targets import target_widths
 
 NETWORKS, LOSSES = "detector.networks", "detector.losses"
+
+Criterion = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""(output, target, annotated) to a loss; see :mod:`detector.losses`."""
 
 
 def training_run(
@@ -43,11 +47,22 @@ def training_run(
     reviewed : (n, 3) array, Å, zyx, or None
         Places that a person judged.
     """
-    sigmas = target_sigmas(types.radii, target)[:, None] / np.array(tomogram.voxel_spacing)
+    spacing = np.array(tomogram.voxel_spacing)
     centres = angstrom_to_index(truth.positions, tomogram.voxel_spacing, tomogram.origin)
     judged = np.empty((0, 3)) if reviewed is None else reviewed
-    hard = angstrom_to_index(judged, tomogram.voxel_spacing, tomogram.origin)
-    return TrainingRun(tomogram.volume, centres, truth.classes, sigmas, tomogram.run, hard)
+    annotated = None
+    if target.ignore_missing:
+        annotated = np.isin(np.arange(len(types)), truth.classes)
+    return TrainingRun(
+        tomogram.volume,
+        centres,
+        truth.classes,
+        target_widths(types, target) / spacing,
+        tomogram.run,
+        angstrom_to_index(judged, tomogram.voxel_spacing, tomogram.origin),
+        types.radii / spacing.mean(),
+        annotated,
+    )
 
 
 def output_stride(network: str) -> int:
@@ -73,6 +88,7 @@ def train_detector(
     train: DetectorTrainSettings,
     folder: Path,
     *,
+    target: TargetSettings | None = None,
     identity: str = "",
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> tuple[nn.Module, FitResult]:
@@ -86,6 +102,8 @@ def train_detector(
         What is trained and how.
     folder
         For the checkpoint and the log.
+    target
+        What `runs` were made with; only the kind is read. None: Gaussians.
     identity
         See :func:`cryo_pick.fit.fit`.
     on_progress
@@ -100,20 +118,20 @@ def train_detector(
     Raises
     ------
     ConfigError
-        If network, loss or crop can't be used, or the training diverges.
+        If network, loss, target or crop can't be used, or not together, or the training diverges.
     """
+    target = target or TargetSettings()
+    check_training(model, target, loss, augment)
     module = build_detector(model, n_classes, train.optimizer.seed)
     stride = output_stride(model.network)
     crop = _checked_crop(module, train.crop, stride)
-    criterion: Callable[[Tensor, Tensor], Tensor] = build_part(
-        LOSSES, loss.name, loss.params, "loss"
-    )
+    criterion: Criterion = build_part(LOSSES, loss.name, loss.params, "loss")
     sampler = CropSampler(
-        runs, n_classes, crop, stride, train.centred, augment, train.optimizer.seed
+        runs, n_classes, crop, stride, train.centred, augment, train.optimizer.seed, target.kind
     )
 
     def losses(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {"loss": criterion(network(batch["image"]), batch["target"])}
+        return {"loss": batch_loss(network(batch["image"]), batch, criterion, loss.auxiliary)}
 
     result = fit(
         module,
@@ -125,6 +143,49 @@ def train_detector(
         on_progress=on_progress,
     )
     return module.to("cpu").eval(), result
+
+
+def batch_loss(
+    output: Tensor | Sequence[Tensor],
+    batch: Mapping[str, Tensor],
+    criterion: Criterion,
+    auxiliary: Sequence[float] = (),
+) -> Tensor:
+    """The loss of a batch: over mixed samples, and over every output that the network has.
+
+    Parameters
+    ----------
+    output : (b, k, d, h, w) tensor, or several, the finest first
+    batch
+        What :meth:`detector.sampling.CropSampler.batch` gives.
+    criterion
+    auxiliary
+        Weight of each output after the first; its target is the largest value in each cell of it.
+
+    Raises
+    ------
+    ConfigError
+        If there isn't one weight for each output after the first.
+    """
+    outputs = [output] if isinstance(output, Tensor) else list(output)
+    if len(outputs) - 1 != len(auxiliary):
+        raise ConfigError(
+            f"loss.auxiliary: expected {len(outputs) - 1} weight(s), one for each auxiliary output "
+            f"of the network (model.params.auxiliary), but got {list(auxiliary)}"
+        )
+    annotated = batch.get("annotated")
+
+    def over_outputs(target: Tensor) -> Tensor:
+        total = criterion(outputs[0], target, annotated)
+        for weight, coarse in zip(auxiliary, outputs[1:], strict=True):
+            smaller = nn.functional.adaptive_max_pool3d(target, coarse.shape[2:])
+            total = total + weight * criterion(coarse, smaller, annotated)
+        return total
+
+    if "mix" not in batch:
+        return over_outputs(batch["target"])
+    share = batch["mix"][0]
+    return share * over_outputs(batch["target"]) + (1 - share) * over_outputs(batch["other_target"])
 
 
 def _checked_crop(module: nn.Module, crop: Sequence[int], stride: int) -> tuple[int, int, int]:
@@ -145,7 +206,10 @@ def _checked_crop(module: nn.Module, crop: Sequence[int], stride: int) -> tuple[
 def detector_spec(
     model: ModelSettings, types: ParticleTypes, voxel_spacing: float, trained_on: Sequence[str]
 ) -> NetworkSpec:
-    """What is written beside a detector's weights."""
+    """What is written beside a detector's weights; these replace any pretrained ones."""
+    params = dict(model.params)
+    if "pretrained" in params:
+        params["pretrained"] = False
     return NetworkSpec(
-        NETWORKS, model.network, dict(model.params), types.names, voxel_spacing, tuple(trained_on)
+        NETWORKS, model.network, params, types.names, voxel_spacing, tuple(trained_on)
     )

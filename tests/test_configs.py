@@ -27,8 +27,38 @@ def test_every_option_composes(group, option):
 @pytest.mark.parametrize(("group", "option"), [o for o in OPTIONS if o[0] != "experiment"])
 def test_every_option_lists_every_field(group, option):
     schema = type(getattr(Config(), group))
-    listed = set(flat_keys(read(group, option), schema_keys(schema)))
+    values = read(group, option)
+    if group in values:  # a preset, which sets more than its own group
+        values = values[group]
+    listed = set(flat_keys(values, schema_keys(schema)))
     assert listed == set(schema_keys(schema))
+
+
+PRESETS = [o for o in GROUPS["model"] if "model" in read("model", o)]
+
+
+def test_there_are_presets():
+    assert len(PRESETS) >= 9
+
+
+@pytest.mark.parametrize("option", PRESETS)
+def test_a_preset_arrives_whole_and_what_is_typed_wins(option):
+    values = read("model", option)
+    config = dataclasses.asdict(compose([f"model={option}"]))
+    chosen = [next(iter(d.items())) for d in values.pop("defaults")]
+    for group, choice in chosen:
+        own = read(group.removeprefix("override /"), choice)
+        changed = values.get(group.removeprefix("override /"), {})
+        assert contains(config[group.removeprefix("override /")], own | changed)
+    assert all(contains(config[group], part) for group, part in values.items())
+    typed = ["target=voxel", "loss=balanced_mse", "train.crop=[8,8,8]", "augment=none"]
+    for words in ([f"model={option}", *typed], [*typed, f"model={option}"]):
+        mine = compose(words)
+        assert (mine.target.kind, mine.loss.name, mine.augment.flip) == (
+            "voxel", "balanced_mse", False
+        )  # fmt: skip
+        assert mine.train.crop == [8, 8, 8]
+        assert mine.model.network == values["model"]["network"]
 
 
 @pytest.mark.parametrize("option", GROUPS["experiment"])

@@ -84,6 +84,9 @@ class Bundle:
     folds
         Fold of each training run.
     versions
+    ensemble
+        Of an ensemble of trained folders: weight and quantile table of each detector, and the
+        quantiles that scores are brought to; else empty.
     """
 
     types: ParticleTypes
@@ -99,6 +102,7 @@ class Bundle:
     evidence: dict[str, Any] = field(default_factory=dict)
     folds: dict[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    ensemble: dict[str, Any] = field(default_factory=dict)
 
 
 def write_bundle(folder: Path, bundle: Bundle) -> None:
@@ -168,7 +172,22 @@ def _bundle(values: Mapping[str, Any]) -> Bundle:
         evidence=dict(values["evidence"]),
         folds={str(k): int(v) for k, v in values["folds"].items()},
         versions={str(k): str(v) for k, v in values["versions"].items()},
+        ensemble=_ensemble(values.get("ensemble") or {}, len(types)),
     )
+
+
+def _ensemble(values: Mapping[str, Any], k: int) -> dict[str, Any]:
+    """What is said about the members of an ensemble; ValueError if a table can't be used."""
+    if not values:
+        return {}
+    reference, members = values["reference"], dict(values["members"])
+    tables = [] if reference is None else [reference, *(m["table"] for m in members.values())]
+    shape = (k, len(values["levels"]))
+    if any(np.array(t, np.float64).shape != shape for t in tables):
+        raise ValueError(f"expected quantile tables of {shape[0]} classes and {shape[1]} ranks")
+    if not all(float(m["weight"]) > 0 for m in members.values()):
+        raise ValueError("expected weights of members above 0")
+    return dict(values) | {"members": members}
 
 
 def _inside(member: Any) -> str:

@@ -79,7 +79,13 @@ def stream_candidates(
         yield (
             file,
             candidates_of_peaks(
-                peaks.finish(), file, stride, tomogram.voxel_spacing, tomogram.origin, candidates
+                peaks.finish(),
+                file,
+                stride,
+                tomogram.voxel_spacing,
+                tomogram.origin,
+                candidates,
+                types,
             ),
         )
 

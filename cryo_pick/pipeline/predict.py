@@ -29,6 +29,7 @@ from cryo_pick.normalized import NormalizedVolume
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.bundle import FILE, Bundle, read_bundle
 from cryo_pick.pipeline.dataset import SAME_SPACING
+from cryo_pick.pipeline.ensemble import ensemble_engines
 from cryo_pick.pipeline.fit import FLOOR
 from cryo_pick.pipeline.guards import warnings_of
 from cryo_pick.pipeline.heatmaps import stream_candidates
@@ -38,6 +39,7 @@ from cryo_pick.pipeline.surprises import surprises
 from cryo_pick.resample import resample
 from cryo_pick.tomogram import Tomogram
 from detector.engine import Engine, make_engine, precision_in_force
+from detector.members import at_heatmap_stride
 from detector.settings import CandidatesSettings, InferSettings
 from detector.train import output_stride
 from metrics.thresholds import cut
@@ -131,7 +133,9 @@ def load_picker(
     engines = []
     for member in bundle.detectors:
         module, spec = load_member(folder, bundle, member, "detector.networks")
-        engines.append(make_engine(module, infer, output_stride(spec.network)))
+        engine = make_engine(module, infer, output_stride(spec.network))
+        engines.append(at_heatmap_stride(engine))
+    engines = ensemble_engines(engines, bundle)
     refiners = []
     for member in bundle.refiners if use_refiners else ():
         module, spec = load_member(folder, bundle, member, "refiner.networks")

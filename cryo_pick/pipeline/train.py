@@ -29,6 +29,7 @@ from cryo_pick.pipeline.dataset import DataRun, Dataset
 from cryo_pick.pipeline.heatmaps import find_candidates, read_heatmap, write_heatmap
 from cryo_pick.weights import NetworkSpec, load_network, save_network
 from detector.engine import make_engine
+from detector.members import at_heatmap_stride
 from detector.train import detector_spec, output_stride, train_detector, training_run
 from refiner.sampling import RefinerRun
 from refiner.score import score_candidates
@@ -102,7 +103,7 @@ def train_detector_fold(
     with _shown(f"Training detector{_of(fold)}") as show:
         module, result = train_detector(
             samples, len(data.types), config.model, config.loss, config.augment, config.train, work,
-            identity=identity, on_progress=show,
+            target=config.target, identity=identity, on_progress=show,
         )  # fmt: skip
     _log_result(f"detector{_of(fold)}", result)
     spec = detector_spec(config.model, data.types, data.voxel_spacing, [r.name for r in runs])
@@ -139,7 +140,7 @@ def predict_fold(
     todo = [r for r in runs if not _has_candidates(folder, r.name, identity)]
     if not todo:
         return
-    engine = make_engine(module, config.infer, output_stride(spec.network))
+    engine = at_heatmap_stride(make_engine(module, config.infer, output_stride(spec.network)))
     with progress("Predicting out of fold", len(todo), "runs") as advance:
         for run in todo:
             heatmap, found = find_candidates(

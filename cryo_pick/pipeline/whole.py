@@ -39,10 +39,12 @@ def open_training_data(config: Config) -> tuple[Dataset, dict[str, int]]:
 
 def check_only(config: Config) -> None:
     """Check data and settings and print what is there; train nothing."""
+    from detector.combinations import check_training
     from detector.train import build_detector
     from refiner.train import build_refiner
 
     data, folds = open_training_data(config)
+    check_training(config.model, config.target, config.loss, config.augment)
     build_detector(config.model, len(data.types), 0)
     build_refiner(config.refiner, len(data.types))
     print_dataset(data, folds)

@@ -9,8 +9,12 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+OUTPUT = "heatmap"
 
-def weighted_mse(output: Tensor, target: Tensor, positive: float, floor: float) -> Tensor:
+
+def weighted_mse(
+    output: Tensor, target: Tensor, positive: float, floor: float, annotated: Tensor | None = None
+) -> Tensor:
     """Mean of ``(positive * target + floor) * (output - target)²``.
 
     Parameters
@@ -22,10 +26,21 @@ def weighted_mse(output: Tensor, target: Tensor, positive: float, floor: float) 
         Weight of a particle's centre above the background's.
     floor
         Weight of the background.
+    annotated : (b, k) tensor of 0 and 1, or None
+        Classes that count; the mean is over their cells.
     """
-    return ((positive * target + floor) * (output - target).square()).mean()
+    error = (positive * target + floor) * (output - target).square()
+    if annotated is None:
+        return error.mean()
+    return (error.mean((2, 3, 4)) * annotated).sum() / annotated.sum().clamp(min=1)
 
 
-def build(positive: float = 20.0, floor: float = 0.2) -> Callable[[Tensor, Tensor], Tensor]:
+def build(
+    positive: float = 20.0, floor: float = 0.2
+) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
     """The loss with its weights set."""
-    return lambda output, target: weighted_mse(output, target, positive, floor)
+
+    def loss(output: Tensor, target: Tensor, annotated: Tensor | None = None) -> Tensor:
+        return weighted_mse(output, target, positive, floor, annotated)
+
+    return loss

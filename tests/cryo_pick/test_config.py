@@ -103,7 +103,7 @@ def test_wrong_type(word, expected):
         ("train.crop=[64,64,60]", "three positive multiples of 8, [z,y,x], but got [64, 64, 60]"),
         ("train.folds=1", "2 or more, but got 1"),
         ("train.centred=1.5", "a number from 0 to 1, but got 1.5"),
-        ("candidates.method=maxima", "one of peaks, components, but got 'maxima'"),
+        ("candidates.method=maxima", "one of peaks, components, points, linked, but got 'maxima'"),
         ("candidates.threshold=0", "a number above 0 and below 1, but got 0.0"),
         ("candidates.kernel=4", "an odd number, 3 or more, but got 4"),
         ("infer.memory=4", "an amount of memory such as 4GB or 512MB, but got '4'"),

@@ -126,3 +126,44 @@ def test_bad_settings_and_classes_are_refused():
         candidates(heatmap, threshold=0.0)
     with pytest.raises(ValueError, match="of 3 classes, but got 2 channels"):
         candidates(Heatmap(heatmap.values[:2], 2))
+
+
+def test_points_leave_out_doubles_that_peaks_keep():
+    """Two peaks of one class 40 Å apart: too close for particles of 100 Å, if OKS says so."""
+    types = ParticleTypes(tuple(ParticleType(n, i + 1, 100.0) for i, n in enumerate("abc")))
+    places = np.array([[150.0, 150, 150], [150, 150, 190], [150, 300, 150]])
+    heatmap = drawn(
+        places, [0, 0, 0], sigma=8.0, heights=[0.9, 0.8, 0.7], stride=1, shape=(40, 40, 40)
+    )
+
+    def found(**changes):
+        settings = dataclasses.replace(SETTINGS, merge_distance=5.0, **changes)
+        return heatmap_candidates(heatmap, SPACING, ORIGIN, settings, types).positions
+
+    # exp(-40² / 2 100²) = 0.923
+    assert len(found(method="points", oks=0.95)) == 3
+    kept = found(method="points", oks=0.9)
+    assert np.abs(kept - places[[0, 2]]).max() < 2
+    assert len(found(method="peaks", kernel=3)) == 3
+
+
+def test_linked_slices_are_particles_at_their_mean():
+    """A tower of marks that leans, another beside it, and one too low."""
+    values = np.zeros((len(TYPES), 20, 24, 28), np.float32)
+    for z in range(4, 11):
+        values[0, z, 8, 6 + (z - 4) // 3] = 0.8
+        values[0, z, 8, 16] = 0.6
+    values[1, 2:4, 15, 15] = 0.9
+    found = candidates(
+        Heatmap(values, 1), method="linked", link_distance=15.0, min_slices=3, kernel=5
+    )
+    assert len(found) == 2
+    expected = np.array([[7, 8, 6 + 5 / 7], [7, 8, 16]])
+    voxels = angstrom_to_index(found.positions, SPACING, ORIGIN)
+    np.testing.assert_allclose(voxels[np.argsort(voxels[:, 2])], expected)
+    # The mean of the marks, or the heatmap at that place where that is more.
+    assert np.sort(found.stage1[:, 0])[::-1] == pytest.approx([0.8, 0.6], abs=1e-3)
+    lower = candidates(
+        Heatmap(values, 1), method="linked", link_distance=15.0, min_slices=2, kernel=5
+    )
+    assert len(lower) == 3

@@ -4,20 +4,37 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.networks.nets import FlexibleUNet
 
 from cryo_pick.errors import ConfigError
 from cryo_pick.parts import build_part, find_part, part_names
 from detector.networks.shuffle_unet import fold_blocks, unfold_blocks
 
 PACKAGE = "detector.networks"
-NETWORKS = part_names(PACKAGE)
+NARROW = {
+    "shuffle_unet": {},
+    "unet_half": {},
+    "unet_full": {"channels": [8, 16, 16], "strides": [2, 2]},
+    "unet25d": {"backbone": "test_resnet", "widths": [8, 8, 8, 8, 8]},
+    "unet25d_half": {"backbone": "test_resnet", "widths": [8, 8, 8, 8]},
+    "flexunet_half": {"backbone": "resnet10", "width": 8, "channels": [16, 16, 16, 8, 8]},
+    "flexunet_full": {"backbone": "resnet10", "width": 8, "channels": [16, 16, 16, 16, 8]},
+    "points_segresnet": {"filters": 8, "blocks_down": [1, 1, 1]},
+    "points_dynunet": {"filters": [8, 16, 16], "features": 8},
+    "slices": {"channels": [8, 16, 16], "strides": [2, 2]},
+}
+"""Settings that keep a network quick, by name."""
 SIZES = [(32, 32, 32), (32, 64, 32)]
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+def test_every_network_is_tested_here():
+    assert sorted(NARROW) == part_names(PACKAGE)
+
+
+@pytest.fixture(scope="module", params=NARROW)
 def network(request):
     torch.manual_seed(0)
-    module = build_part(PACKAGE, request.param, {}, "model", n_classes=3)
+    module = build_part(PACKAGE, request.param, NARROW[request.param], "model", n_classes=3)
     return module, find_part(PACKAGE, request.param, "model").OUTPUT_STRIDE
 
 
@@ -43,7 +60,7 @@ def test_every_parameter_learns(network):
     module, _ = network
     module.train()
     module.zero_grad()
-    module(torch.randn(2, 1, 16, 16, 16)).square().mean().backward()
+    module(torch.randn(2, 1, 32, 32, 32)).square().mean().backward()
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
@@ -53,12 +70,12 @@ def test_every_parameter_learns(network):
 def test_a_flat_volume_is_no_problem(network):
     module, _ = network
     with torch.no_grad():
-        assert torch.isfinite(module.eval()(torch.zeros(1, 1, 16, 16, 16))).all()
+        assert torch.isfinite(module.eval()(torch.zeros(1, 1, 32, 32, 32))).all()
 
 
 def test_channels_last_changes_nothing(network):
     module, _ = network
-    x = torch.randn(1, 1, 16, 16, 16)
+    x = torch.randn(1, 1, 32, 32, 32)
     with torch.no_grad():
         plain = module.eval()(x)
         last = module(x.contiguous(memory_format=torch.channels_last_3d))
@@ -93,3 +110,24 @@ def test_settings_reach_the_network():
     assert count < sum(p.numel() for p in default.parameters()) / 10
     with pytest.raises(ConfigError, match=r"`channels` and `blocks` of one length"):
         build_part(PACKAGE, "shuffle_unet", {"channels": [8]}, "model", n_classes=1)
+
+
+def test_the_flexible_unets_are_monais():
+    """At width 64, with MONAI's weights; the half one is all but its last level."""
+    torch.manual_seed(0)
+    whole = FlexibleUNet(1, 2, "resnet10", spatial_dims=3).eval()
+    full = build_part(PACKAGE, "flexunet_full", {"backbone": "resnet10"}, "model", n_classes=2)
+    state = {k.replace("segmentation_head.0", "head"): v for k, v in whole.state_dict().items()}
+    full.load_state_dict(state)
+    half = build_part(PACKAGE, "flexunet_half", {"backbone": "resnet10"}, "model", n_classes=2)
+    half.load_state_dict(
+        {k.replace("decoder.blocks", "blocks"): v for k, v in state.items()}, strict=False
+    )
+    levels = []
+    half.heads[-1].register_forward_pre_hook(lambda module, args: levels.append(args[0]))
+    x = torch.randn(1, 1, 32, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(full.eval()(x), whole(x))
+        half.eval()(x)
+        last = whole.decoder.blocks[-1](levels[0], None)
+        torch.testing.assert_close(whole.segmentation_head(last), whole(x))

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryo_pick.augment import GridSymmetry
+from cryo_pick.augment import GridSymmetry, draw_affine
 from cryo_pick.settings import AugmentSettings
 from detector.heatmap import heatmap_to_voxel_index
-from detector.sampling import CropSampler, TrainingRun, padded_crop
+from detector.sampling import CropSampler, TrainingRun, moved_crop, moved_points, padded_crop
 from detector.targets import gaussian_target
 
 NONE = AugmentSettings(flip=False, rot90=False, scale=0, shift=0, noise=0)
@@ -245,3 +245,96 @@ def test_places_that_a_person_judged_count_as_one_more_class():
     by_chance = ((place >= others) & (place < others + np.array([8, 16, 16]))).all(1)
     expected = 0.5 + 0.5 * by_chance.mean()
     assert abs(inside.mean() - expected) < 0.1
+
+
+def test_an_unmoved_crop_is_a_plain_one():
+    volume = indexed()
+    plain = padded_crop(volume, (2, -3, 5), (8, 8, 8))
+    np.testing.assert_array_equal(moved_crop(volume, (2, -3, 5), (8, 8, 8), None), plain)
+    np.testing.assert_allclose(moved_crop(volume, (2, -3, 5), (8, 8, 8), np.eye(3)), plain)
+
+
+@given(st.integers(0, 10**6))
+def test_a_point_goes_with_the_crop_that_is_turned_and_zoomed(seed):
+    """A soft blob: its centre of mass in the moved crop is where its point is."""
+    rng = np.random.default_rng(seed)
+    varied = AugmentSettings(rotate_z=180.0, rotate_xy=20.0, zoom=0.1)
+    matrix = draw_affine(varied, rng)
+    centre = rng.uniform(24, 26, 3)
+    grid = np.stack(np.meshgrid(*[np.arange(50)] * 3, indexing="ij"), -1)
+    volume = np.exp(-((grid - centre) ** 2).sum(-1) / (2 * 2.0**2)).astype(np.float32)
+    start, size = (11, 9, 13), (28, 30, 26)
+    crop = moved_crop(volume, start, size, matrix)
+    (point,) = moved_points(centre[None], start, size, matrix)
+    index = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij"), -1)
+    mass = (index * crop[..., None]).sum((0, 1, 2)) / crop.sum()
+    np.testing.assert_allclose(mass, point, atol=0.1)
+
+
+def test_targets_of_every_kind_are_drawn():
+    run = scene()
+    for kind, per_sample in (("sphere", (3, 4, 8, 8)), ("voxel", (3, 4, 8, 8))):
+        draws = CropSampler([run], 3, (8, 16, 16), 2, 0.75, AugmentSettings(), 0, kind)
+        target = draws.batch(0, 5)["target"]
+        assert target.shape == (5, *per_sample)
+        assert set(np.unique(target)) == {0, 1}
+    points = CropSampler([run], 3, (8, 16, 16), 2, 1.0, AugmentSettings(), 0, "points").batch(0, 9)
+    rows = points["target"]
+    assert rows.shape[0] == 9
+    assert rows.shape[2] == 7
+    real = rows[rows[..., 3] >= 0]
+    assert len(real) >= 5
+    assert ((real[:, :3] >= -0.5) & (real[:, :3] < np.array((4, 8, 8)) - 0.5)).all()
+    assert (rows[rows[..., 3] < 0] == -1).all()
+
+
+def test_points_of_empty_crops_are_one_empty_row():
+    draws = CropSampler([scene(0)], 3, (8, 16, 16), 2, 1.0, NONE, 0, "points")
+    assert (draws.batch(0, 2)["target"] == -np.ones((2, 1, 7))).all()
+
+
+def test_classes_that_a_run_lacks_are_told():
+    known = replace(scene(), annotated=np.array([True, True, False]))
+    batch = sampler([known, scene()]).batch(0, 30)
+    seen = {tuple(row) for row in batch["annotated"]}
+    assert seen == {(1, 1, 0), (1, 1, 1)}
+    assert "annotated" not in sampler([scene()]).batch(0, 2)
+    assert "annotated" not in sampler([replace(scene(), annotated=np.ones(3, bool))]).batch(0, 2)
+
+
+def test_a_particle_is_pasted_with_its_target_into_free_space():
+    """Two runs: one holds a bright ball, the other nothing; pasted balls have their point."""
+    grid = np.stack(np.meshgrid(*[np.arange(24)] * 3, indexing="ij"), -1)
+    centre = np.array([11.7, 12.2, 12.4])
+    ball = (np.linalg.norm(grid - centre, axis=-1) < 3).astype(np.float32)
+    one = TrainingRun(ball, centre[None], np.array([0]), SIGMAS, radii=np.array([5.0, 5, 5]))
+    none = TrainingRun(
+        np.zeros((64, 64, 64), np.float32), np.empty((0, 3)), np.empty(0, np.int64), SIGMAS,
+        radii=np.array([5.0, 5, 5]),
+    )  # fmt: skip
+    augment = replace(NONE, paste=1.0)
+    batch = CropSampler([none, one], 3, (24, 24, 24), 1, 0.0, augment, 0).batch(0, 12)
+    pasted = 0
+    for image, target in zip(batch["image"][:, 0], batch["target"], strict=True):
+        if not image.any():
+            continue
+        peak = np.argwhere(target[0] == target[0].max())[0]
+        if (peak < 6).any() or (peak > 17).any():
+            continue
+        found = np.argwhere(image > 0.9)
+        if len(found) and np.ptp(found, axis=0).max() < 8:
+            np.testing.assert_allclose(found.mean(0), peak, atol=1.0)
+            pasted += 1
+    assert pasted >= 2
+
+
+def test_a_paste_without_radii_is_refused():
+    with pytest.raises(ValueError, match="radii"):
+        sampler([scene()], augment=replace(NONE, paste=1.0)).batch(0, 1)
+
+
+def test_a_wider_wedge_changes_the_image_alone():
+    plain = sampler([scene()], augment=replace(NONE, wedge=0.0)).batch(3, 1)
+    wide = sampler([scene()], augment=replace(NONE, wedge=30.0)).batch(3, 1)
+    assert np.array_equal(plain["target"], wide["target"])
+    assert not np.allclose(plain["image"], wide["image"])

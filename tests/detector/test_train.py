@@ -13,6 +13,7 @@ from cryo_pick.weights import load_network, save_network
 from detector.sampling import TrainingRun
 from detector.settings import DetectorTrainSettings, LossSettings, ModelSettings, TargetSettings
 from detector.train import (
+    batch_loss,
     build_detector,
     detector_spec,
     output_stride,
@@ -123,3 +124,55 @@ def test_unknown_parts_are_refused(tmp_path, model, loss, message):
 def test_a_learning_rate_that_blows_up_is_said_to(tmp_path):
     with pytest.raises(ConfigError, match="diverged"):
         train(tmp_path, steps=400, learning_rate=1e30, weight_decay=0.0, warmup=0.0)
+
+
+def test_auxiliary_outputs_are_weighed_against_pooled_targets():
+    target = torch.zeros(1, 1, 4, 4, 4)
+    target[0, 0, 1, 2, 3] = 1
+    fine, coarse = torch.zeros(1, 1, 4, 4, 4), torch.zeros(1, 1, 2, 2, 2)
+
+    def mean_error(output, wanted, annotated):
+        return (output - wanted).square().mean()
+
+    found = batch_loss([fine, coarse], {"target": target}, mean_error, [0.5])
+    assert found.item() == pytest.approx(1 / 64 + 0.5 / 8)
+    perfect = batch_loss(target, {"target": target}, mean_error)
+    assert perfect.item() == 0
+
+
+@pytest.mark.parametrize("weights", [[], [1.0, 1.0]])
+def test_auxiliary_weights_that_are_not_one_each_are_refused(weights):
+    outputs = [torch.zeros(1, 1, 4, 4, 4), torch.zeros(1, 1, 2, 2, 2)]
+    with pytest.raises(ConfigError, match=r"loss\.auxiliary: expected 1 weight"):
+        batch_loss(outputs, {"target": outputs[0]}, lambda o, t, a: o.sum(), weights)
+
+
+def test_mixed_losses_are_shared_out():
+    output = torch.zeros(2, 1, 2, 2, 2)
+    batch = {
+        "target": torch.full_like(output, 1.0), "other_target": torch.full_like(output, 2.0),
+        "mix": torch.tensor([0.25]),
+    }  # fmt: skip
+    found = batch_loss(output, batch, lambda o, t, a: (o - t).square().mean())
+    assert found.item() == pytest.approx(0.25 * 1 + 0.75 * 4)
+
+
+def test_a_run_says_which_classes_it_has():
+    tomogram = Tomogram(np.zeros((4, 4, 4), np.float32), (10.0, 10.0, 10.0), (0.0, 0.0, 0.0), "r")
+    truth = Picks([[5, 5, 5]], [1])
+    assert training_run(tomogram, truth, TYPES, TargetSettings()).annotated is None
+    run = training_run(tomogram, truth, TYPES, TargetSettings(ignore_missing=True))
+    assert run.annotated.tolist() == [False, True]
+    np.testing.assert_allclose(run.radii, [4, 10])
+
+
+def test_pretrained_weights_are_not_asked_for_again():
+    model = ModelSettings("unet25d", {"backbone": "resnet34", "pretrained": True})
+    assert detector_spec(model, TYPES, 10.0, []).params["pretrained"] is False
+    assert model.params["pretrained"] is True
+
+
+def test_parts_that_do_not_go_together_are_refused_before_anything_is_built(tmp_path):
+    with pytest.raises(ConfigError, match=r"loss=cross_entropy is for networks that put out"):
+        train(tmp_path, loss=LossSettings("cross_entropy"))
+    assert not any(tmp_path.iterdir())

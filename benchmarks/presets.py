@@ -1,0 +1,193 @@
+r"""Every preset on one project for the same time, alone and in ensembles.
+
+    python benchmarks/presets.py TRAIN JUDGE --minutes 8 --runs 3
+
+Each preset is trained on the first RUNS runs of the project TRAIN; the run after them gives its
+quantile table; it is judged on the runs of JUDGE. On a CPU the challenge's crops would leave time
+for few steps, so they are cut to about 260,000 voxels; all else is as the preset says. Printed: one
+row per preset, with weighted F4 at the best possible thresholds, F4 by class, parameters, cost and
+speed; then the best pair and the best triple among the best presets, with scores as they are and
+with scores matched. Run it with nothing else on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
+
+from cryo_pick.candidates import Candidates
+from cryo_pick.config import compose
+from cryo_pick.overrides import group_options
+from cryo_pick.pipeline.dataset import DataRun, Dataset, load_dataset
+from cryo_pick.pipeline.heatmaps import find_candidates
+from detector.candidates import heatmap_candidates
+from detector.engine import make_engine
+from detector.heatmap import Heatmap
+from detector.members import HEATMAP_STRIDE, at_heatmap_stride, coarsen
+from detector.quantiles import fit_table, match_scores
+from detector.settings import CandidatesSettings
+from detector.train import output_stride, train_detector, training_run
+from metrics.counts import weighted_mean
+from metrics.curves import hits_per_class
+from refiner.blend import Blend, scored_picks
+
+CROPS = {
+    "unet25d_resnet34": [32, 96, 96],
+    "convnext_nano_25d": [16, 128, 128],
+    "resnetrs50_25d": [32, 96, 96],
+    "slices": [16, 128, 128],
+}
+"""Training crops on a CPU, by preset; of all others 64³."""
+
+
+def main() -> None:
+    """Train and judge every preset; print the table and the best ensembles."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("train")
+    parser.add_argument("judge")
+    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--runs", type=int, default=3, help="to train on; the next one calibrates")
+    parser.add_argument("--judge-runs", type=int, help="the first of the judge project only")
+    parser.add_argument("--presets", nargs="+", default=group_options()["model"])
+    parser.add_argument("--best", type=int, default=5, help="presets that ensembles are made of")
+    parser.add_argument("settings", nargs="*", help="key=value, for every preset")
+    args = parser.parse_intermixed_args()
+    data = load_dataset(compose([f"data={args.train}"]))
+    judge = load_dataset(compose([f"data={args.judge}"]))
+    judged = dict(list(judge.runs.items())[: args.judge_runs])
+    judge = Dataset(judge.types, judged)
+    runs = list(data.runs.values())
+    print(
+        "| preset | weighted F4 | F4 by class | parameters | kFLOP per voxel | crop | steps "
+        "| training Mvoxel/s | inference s per 100 Mvoxel |\n" + "|---" * 9 + "|",
+        flush=True,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        scores = {
+            name: _one(name, args, data, runs, judge, Path(folder) / name) for name in args.presets
+        }
+        best = sorted(scores, key=lambda n: -scores[n])[: args.best]
+        print("\n| ensemble | scores | weighted F4 | F4 by class |\n" + "|---" * 4 + "|")
+        for size in (2, 3):
+            for match in (False, True):
+                _best_ensemble(best, size, match, Path(folder), judge)
+    print(f"\nclasses: {', '.join(data.types.names)}; F4 at the best possible thresholds")
+
+
+def _one(
+    name: str, args: argparse.Namespace, data: Dataset, runs: list[DataRun], judge: Dataset,
+    folder: Path,
+) -> float:  # fmt: skip
+    """Train, judge and print one preset; its heatmaps and table stay in the folder."""
+    crop = CROPS.get(name, [64, 64, 64])
+    config = compose(
+        [
+            "experiment=cpu", f"model={name}", f"train.optimizer.minutes={args.minutes}",
+            "train.optimizer.steps=1000000", "train.optimizer.batch_size=4", "infer.views=1",
+            "infer.tile=null", f"train.crop={crop}".replace(" ", ""), *args.settings,
+        ]
+    )  # fmt: skip
+    crop = config.train.crop
+    samples = [
+        training_run(r.tomogram, r.truth, data.types, config.target) for r in runs[: args.runs]
+    ]
+    module, result = train_detector(
+        samples, len(data.types), config.model, config.loss, config.augment, config.train,
+        folder / "work", target=config.target,
+    )  # fmt: skip
+    trained = result.steps * config.train.optimizer.batch_size * np.prod(crop) / result.seconds
+    engine = at_heatmap_stride(
+        make_engine(module, config.infer, output_stride(config.model.network))
+    )
+    calibration, _ = find_candidates(
+        runs[args.runs].tomogram, [engine], data.types, config.infer, config.candidates
+    )
+    np.save(folder / "table.npy", fit_table([_at_stride(calibration)]))
+    found, seconds, voxels = {}, 0.0, 0
+    for run, record in judge.runs.items():
+        started = time.monotonic()
+        heatmap, found[run] = find_candidates(
+            record.tomogram, [engine], data.types, config.infer, config.candidates
+        )
+        seconds += time.monotonic() - started
+        voxels += int(np.prod(record.tomogram.shape))
+        np.save(folder / f"{run}.npy", _at_stride(heatmap))
+    per_class, score = _f4(found, judge)
+    count = sum(p.numel() for p in module.parameters()) / 1e6
+    print(
+        f"| {name} | {score:.3f} | {_line(per_class)} | {count:.2f} M "
+        f"| {_flops_per_voxel(module, crop) / 1e3:.1f} | {'x'.join(map(str, crop))} "
+        f"| {result.steps} | {trained / 1e6:.2f} | {seconds / voxels * 1e8:.1f} |",
+        flush=True,
+    )
+    return score
+
+
+def _best_ensemble(
+    names: Sequence[str], size: int, match: bool, folder: Path, judge: Dataset
+) -> None:
+    """Print the best ensemble of that many presets."""
+    settings = CandidatesSettings(kernel=7, threshold=0.05)
+    tables = {n: np.load(folder / n / "table.npy") for n in names}
+    results = []
+    for members in itertools.combinations(names, size):
+        found = {}
+        for run, record in judge.runs.items():
+            parts = [np.load(folder / n / f"{run}.npy") for n in members]
+            if match:
+                parts = [
+                    match_scores(p, tables[n], tables[members[0]])
+                    for p, n in zip(parts, members, strict=True)
+                ]
+            mean = np.mean([p.astype(np.float32) for p in parts], 0)
+            t = record.tomogram
+            found[run] = heatmap_candidates(
+                Heatmap(mean, HEATMAP_STRIDE), t.voxel_spacing, t.origin, settings, judge.types
+            )
+        per_class, score = _f4(found, judge)
+        results.append((score, members, per_class))
+    if results:
+        score, members, per_class = max(results, key=lambda r: r[0])
+        kind = "matched" if match else "as they are"
+        print(f"| {' + '.join(members)} | {kind} | {score:.3f} | {_line(per_class)} |", flush=True)
+
+
+def _at_stride(heatmap: Heatmap) -> NDArray[np.float16]:
+    return coarsen(heatmap.values, HEATMAP_STRIDE // heatmap.stride).astype(np.float16)
+
+
+def _f4(found: dict[str, Candidates], judge: Dataset) -> tuple[NDArray[np.float64], float]:
+    """F4 by class and weighted, at the best possible thresholds."""
+    k = len(judge.types)
+    plain = Blend(np.ones(k), np.zeros(k), np.zeros(k))
+    picks = {run: scored_picks(c, plain, judge.types) for run, c in found.items()}
+    hits = hits_per_class(picks, judge.truth, judge.types)
+    per_class = np.array([h.curve().fbeta().max(initial=0) for h in hits])
+    return per_class, float(weighted_mean(per_class, judge.types.weights))
+
+
+def _line(per_class: NDArray[np.float64]) -> str:
+    return " ".join(f"{v:.2f}" for v in per_class)
+
+
+def _flops_per_voxel(module: torch.nn.Module, crop: Sequence[int]) -> float:
+    """Multiplications and additions of one forward pass per input voxel."""
+    x = torch.zeros(1, 1, *crop)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(x)
+    return counter.get_total_flops() / x.numel()
+
+
+if __name__ == "__main__":
+    main()

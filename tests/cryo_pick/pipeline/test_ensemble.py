@@ -1,0 +1,104 @@
+"""Two trained folders of different presets, strides and losses, joined and used."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cryo_pick.cli import main
+from cryo_pick.formats.picks_csv import read_csv
+from cryo_pick.pipeline.bundle import read_bundle
+
+SMALL = ["experiment=smoke", "infer.engine=torch", "train.optimizer.steps=2",
+         "refiner.optimizer.steps=1"]  # fmt: skip
+TINY = [
+    "model=unet_tiny",
+    "model.params.channels=[4,8]",
+    "model.params.strides=[2]",
+    "augment=none",
+]
+
+
+@pytest.fixture(scope="module")
+def other(_simulated, _cache, tmp_path_factory):
+    """A bundle of another preset: full resolution, probabilities, components."""
+    folder = tmp_path_factory.mktemp("other") / "bundle"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRYO_PICK_CACHE", str(_cache))
+        words = ["train", str(_simulated), "--out", str(folder), *SMALL, *TINY, "infer.views=1"]
+        assert main(words) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def joined(bundle, other, _cache, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("joined") / "both"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRYO_PICK_CACHE", str(_cache))
+        words = ["ensemble", str(bundle), str(other), "--out", str(folder), "--weights", "2", "1"]
+        assert main(words) == 0
+    return folder
+
+
+def test_an_ensemble_holds_all_members_with_weights_and_tables(joined, bundle):
+    whole = read_bundle(joined)
+    first = read_bundle(bundle)
+    assert len(whole.detectors) == 2 * len(first.detectors)
+    described = whole.ensemble["members"]
+    assert set(described) == set(whole.detectors)
+    assert sorted({m["weight"] for m in described.values()}) == [1.0, 2.0]
+    assert {m["from"] for m in described.values()} == {"shuffle_unet", "unet_full"}
+    reference = np.array(whole.ensemble["reference"])
+    assert reference.shape == (len(whole.types), len(whole.ensemble["levels"]))
+    assert any(np.array_equal(m["table"], reference) for m in described.values())
+    assert all((joined / f"{d}.safetensors").is_file() for d in whole.detectors)
+
+
+def test_an_ensemble_picks(joined, project, tmp_path):
+    out = tmp_path / "picks.csv"
+    assert main(["predict", str(project), "--model", str(joined), "--out", str(out)]) == 0
+    bundle = read_bundle(joined)
+    assert set(read_csv(out, bundle.types)) <= set(bundle.folds)
+
+
+def test_members_know_nothing_of_each_other(bundle, other, joined, tmp_path):
+    alone = tmp_path / "one"
+    assert main(["ensemble", str(other), "--out", str(alone)]) == 0
+    tables = [m["table"] for m in read_bundle(alone).ensemble["members"].values()]
+    both = read_bundle(joined).ensemble["members"]
+    assert tables[0] == next(m["table"] for m in both.values() if m["from"] == "unet_full")
+
+
+def test_wrong_weights_are_refused(bundle, tmp_path, capsys):
+    words = ["ensemble", str(bundle), "--out", str(tmp_path / "x"), "--weights", "1", "2"]
+    assert main(words) == 2
+    assert "--weights: expected 1 numbers above 0" in capsys.readouterr().err
+
+
+def test_folders_of_other_folds_are_refused(bundle, own_bundle_copy, tmp_path, capsys):
+    path = own_bundle_copy / "bundle.json"
+    values = json.loads(path.read_text())
+    values["folds"] = {run: 1 - fold for run, fold in values["folds"].items()}
+    path.write_text(json.dumps(values))
+    words = ["ensemble", str(bundle), str(own_bundle_copy), "--out", str(tmp_path / "x")]
+    assert main(words) == 3
+    assert "its folds by run are" in capsys.readouterr().err
+
+
+@pytest.fixture
+def own_bundle_copy(bundle, tmp_path):
+    import shutil
+
+    return shutil.copytree(bundle, tmp_path / "copy")
+
+
+def test_a_damaged_table_is_refused(joined, project, tmp_path, capsys):
+    import shutil
+
+    copy = shutil.copytree(joined, tmp_path / "copy")
+    path = copy / "bundle.json"
+    values = json.loads(path.read_text())
+    next(iter(values["ensemble"]["members"].values()))["table"][0].pop()
+    path.write_text(json.dumps(values))
+    assert main(["predict", str(project), "--model", str(copy), "--out", str(tmp_path / "p")]) == 3
+    assert "the bundle is damaged" in capsys.readouterr().err

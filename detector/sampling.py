@@ -124,7 +124,9 @@ class CropSampler:
         self._voxels = np.array([run.volume.size for run in runs], float)
 
     def batch(self, step: int, size: int, rank: int = 0) -> dict[str, NDArray[np.float32]]:
-        """The `size` crops of one step.
+        """The `size` crops of one step that fall to one of several devices.
+
+        All devices together draw what one would draw for a batch as large as theirs together.
 
         Returns
         -------
@@ -133,15 +135,28 @@ class CropSampler:
             of -1 at the end where targets are points. Where a run lacks a class,
             ``annotated`` (b, k): 1 for those it has. See also :func:`cryo_pick.augment.mix_batch`.
         """
-        rng = np.random.default_rng([self.seed, step, rank])
-        samples = [self._sample(rng) for _ in range(size)]
+        samples = [self._sample(rng) for rng in self._generators(step, size, rank)]
         batch = {
             "image": np.stack([image for image, _, _ in samples]),
             "target": _stacked([target for _, target, _ in samples]),
         }
         if self._partly:
             batch["annotated"] = np.stack([known for _, _, known in samples])
-        return mix_batch(batch, self.augment, rng)
+        return mix_batch(batch, self.augment, np.random.default_rng([self.seed, step, rank, 1]))
+
+    def one_crop(self, step: int, size: int, rank: int = 0) -> dict[str, NDArray[np.float32]]:
+        """The same crop at every step, for a check that a network can learn it."""
+        return self.batch(0, 1)
+
+    def describe(self, step: int, size: int, rank: int = 0) -> list[str]:
+        """Where each crop of a batch lies."""
+        places = [self._draw_place(rng) for rng in self._generators(step, size, rank)]
+        return [f"run {self.runs[p.run].name!r}, crop at voxel {p.start} (z, y, x)" for p in places]
+
+    def _generators(self, step: int, size: int, rank: int) -> list[np.random.Generator]:
+        """A random generator of its own for each sample of a step."""
+        first = rank * size
+        return [np.random.default_rng([self.seed, step, first + i]) for i in range(size)]
 
     def _sample(
         self, rng: np.random.Generator

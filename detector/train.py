@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from cryo_pick.coordinates import angstrom_to_index
 from cryo_pick.errors import ConfigError
-from cryo_pick.fit import FitResult, fit
+from cryo_pick.fit import FitResult, LossFunction, Watch, fit
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.parts import build_part, find_part
 from cryo_pick.picks import Picks
@@ -28,6 +29,15 @@ NETWORKS, LOSSES = "detector.networks", "detector.losses"
 
 Criterion = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """(output, target, annotated) to a loss; see :mod:`detector.losses`."""
+
+
+@dataclass(frozen=True)
+class DetectorParts:
+    """What a detector's training is made of."""
+
+    module: nn.Module
+    losses: LossFunction
+    sampler: CropSampler
 
 
 def training_run(
@@ -89,6 +99,8 @@ def train_detector(
     folder: Path,
     *,
     target: TargetSettings | None = None,
+    start: Mapping[str, Tensor] | None = None,
+    watch: Watch | None = None,
     identity: str = "",
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> tuple[nn.Module, FitResult]:
@@ -104,7 +116,9 @@ def train_detector(
         For the checkpoint and the log.
     target
         What `runs` were made with; only the kind is read. None: Gaussians.
-    identity
+    start
+        Weights to begin with; None: random ones.
+    watch, identity
         See :func:`cryo_pick.fit.fit`.
     on_progress
         Told the share done and the latest numbers.
@@ -120,6 +134,39 @@ def train_detector(
     ConfigError
         If network, loss, target or crop can't be used, or not together, or the training diverges.
     """
+    parts = detector_parts(runs, n_classes, model, loss, augment, train, target)
+    if start is not None:
+        parts.module.load_state_dict(dict(start))
+    result = fit(
+        parts.module,
+        parts.losses,
+        parts.sampler.one_crop if train.overfit_one else parts.sampler.batch,
+        train.optimizer,
+        folder,
+        identity=identity,
+        on_progress=on_progress,
+        describe=parts.sampler.describe,
+        watch=watch,
+    )
+    return parts.module.to("cpu").eval(), result
+
+
+def detector_parts(
+    runs: Sequence[TrainingRun],
+    n_classes: int,
+    model: ModelSettings,
+    loss: LossSettings,
+    augment: AugmentSettings,
+    train: DetectorTrainSettings,
+    target: TargetSettings | None = None,
+) -> DetectorParts:
+    """Network, loss and crops of a training; the arguments are those of :func:`train_detector`.
+
+    Raises
+    ------
+    ConfigError
+        If network, loss, target or crop can't be used, or not together.
+    """
     target = target or TargetSettings()
     check_training(model, target, loss, augment)
     module = build_detector(model, n_classes, train.optimizer.seed)
@@ -133,16 +180,7 @@ def train_detector(
     def losses(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"loss": batch_loss(network(batch["image"]), batch, criterion, loss.auxiliary)}
 
-    result = fit(
-        module,
-        losses,
-        sampler.batch,
-        train.optimizer,
-        folder,
-        identity=identity,
-        on_progress=on_progress,
-    )
-    return module.to("cpu").eval(), result
+    return DetectorParts(module, losses, sampler)
 
 
 def batch_loss(

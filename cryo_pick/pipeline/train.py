@@ -85,7 +85,7 @@ def train_detector_fold(
     """Train one detector on the runs outside a fold, unless its weights are there."""
     runs = data.fold(folds, fold, inside=False)
     identity = _identity(
-        [r.name for r in runs],
+        [r.identity for r in runs],
         data.types,
         config.model,
         config.target,
@@ -134,7 +134,11 @@ def predict_fold(
             "must come from a detector that never saw it"
         )
     identity = _identity(
-        [r.name for r in runs], types, config.infer, config.candidates, spec.extra.get("identity")
+        [r.identity for r in runs],
+        types,
+        config.infer,
+        config.candidates,
+        spec.extra.get("identity"),
     )
     todo = [r for r in runs if not _has_candidates(folder, r.name, identity)]
     if not todo:
@@ -180,7 +184,7 @@ def train_refiner_fold(
     runs = data.fold(folds, fold, inside=False)
     made = [read_candidates(folder.candidates(r.name)).metadata.get("identity") for r in runs]
     identity = _identity(
-        [r.name for r in runs], data.types, config.refiner, config.augment, made, *_judged(runs)
+        [r.identity for r in runs], data.types, config.refiner, config.augment, made, *_judged(runs)
     )
     if _is_done(weights, REFINERS, identity):
         return
@@ -302,7 +306,7 @@ def train_all(
 
 
 def _identity(*parts: Any) -> str:
-    """Short hash of settings and names; classes count with their radii, not their colours."""
+    """Short hash of settings and runs; classes count with their radii, not their colours."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, ParticleTypes):

@@ -17,7 +17,7 @@ from cryo_pick.closest import closest_hint
 from cryo_pick.config_checks import range_problems
 from cryo_pick.errors import ConfigError, raise_all
 from cryo_pick.overrides import resolve_overrides
-from cryo_pick.settings import AugmentSettings, DataSettings, FitSettings
+from cryo_pick.settings import AugmentSettings, ClusterSettings, DataSettings, FitSettings
 from detector.settings import (
     CandidatesSettings,
     DetectorTrainSettings,
@@ -45,6 +45,7 @@ class Config:
     infer: InferSettings = field(default_factory=InferSettings)
     refiner: RefinerSettings = field(default_factory=RefinerSettings)
     fit: FitSettings = field(default_factory=FitSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
     out: str | None = None
     """Output folder."""
 

@@ -117,17 +117,17 @@ class Locks:
             found = lock_holder(path)
             if found is not None and not found[1]:
                 return found[0] == self._me
+            self._held.add(path)  # first, so that a signal between the two leaves no lock behind
             write_text_atomic(path, json.dumps(asdict(self._me)))
-        self._held.add(path)
         return True
 
     def release(self, path: Path) -> None:
         """Give a lock back, if it is still this process's."""
-        self._held.discard(path)
         with _turn(self._turn):
             found = lock_holder(path)
             if found is not None and found[0] == self._me:
                 path.unlink(missing_ok=True)
+        self._held.discard(path)
 
     def _renew(self) -> None:
         while not self._end.wait(RENEW_EVERY_S):

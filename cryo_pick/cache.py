@@ -84,6 +84,29 @@ def cached_tomogram(tomogram: Tomogram, cache_dir: str | Path | None = None) -> 
     return replace(tomogram, volume=mapped)
 
 
+def stored_key(tomogram: Tomogram) -> str:
+    """What identifies the stored voxels of a tomogram, whether it was decoded or not.
+
+    Of a zarr array the :func:`content_key`, after which a file in the cache is called; of another
+    file its size and time; of a volume in memory a hash of its voxels.
+
+    Raises
+    ------
+    InputError
+        If a chunk of a zarr array can't be read or is cut short.
+    """
+    if isinstance(tomogram.volume, ZarrVolume):
+        return content_key(tomogram.volume)
+    filename = getattr(tomogram.volume, "filename", None)
+    if filename is None:
+        return hashlib.blake2b(tomogram.array().tobytes(), digest_size=20).hexdigest()
+    path = Path(str(filename))
+    if path.suffix == ".npy":
+        return path.stem
+    about = path.stat()
+    return f"{about.st_size}:{about.st_mtime_ns}"
+
+
 def content_key(volume: ZarrVolume) -> str:
     """Hash of an array's metadata and stored bytes: equal for copies, changed by any change.
 

@@ -69,6 +69,12 @@ COMMANDS = (
         example="predict project --model bundle --out picks.csv",
     ),
     Command(
+        "status",
+        "show which runs of a predict folder are done, running, failed, stale",
+        "cryo_pick.commands.status",
+        example="status picks.predict",
+    ),
+    Command(
         "threshold",
         "cut candidates again, without running a network",
         "cryo_pick.commands.threshold",

@@ -19,7 +19,13 @@ from cryo_pick.config_checks import range_problems
 from cryo_pick.config_file import read_config_file
 from cryo_pick.errors import ConfigError, raise_all
 from cryo_pick.overrides import resolve_overrides
-from cryo_pick.settings import AugmentSettings, DataSettings, FitSettings, TuneSettings
+from cryo_pick.settings import (
+    AugmentSettings,
+    ClusterSettings,
+    DataSettings,
+    FitSettings,
+    TuneSettings,
+)
 from detector.settings import (
     CandidatesSettings,
     DetectorTrainSettings,
@@ -48,6 +54,7 @@ class Config:
     refiner: RefinerSettings = field(default_factory=RefinerSettings)
     fit: FitSettings = field(default_factory=FitSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
     out: str | None = None
     """Output folder."""
 

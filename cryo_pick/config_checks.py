@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any
@@ -66,6 +67,14 @@ SHARE = between(0, 1)
 BELOW_ONE = Check(lambda v: 0 <= v < 1, "a number from 0 to below 1")
 NOT_EMPTY = Check(lambda v: bool(str(v).strip()), "a name")
 EIGHTS = three(lambda v: v > 0 and v % 8 == 0, "positive multiples of 8")
+MEMORY = Check(_is_memory, "an amount of memory such as 4GB or 512MB")
+WALLTIME = Check(
+    lambda v: re.fullmatch(r"(\d+-)?\d+:\d\d(:\d\d)?", v) is not None,
+    "a time such as 04:00:00 or 1-12:00:00",
+)
+LINES = Check(
+    lambda v: all(line.strip() and "\n" not in line for line in v), "a list of single lines"
+)
 NAMES = Check(lambda v: all(str(n).strip() for n in v), "a list of names")
 SOME_NAMES = Check(lambda v: len(v) > 0 and NAMES.test(v), "at least one name")
 
@@ -147,7 +156,7 @@ CHECKS: dict[str, Check] = {
     "candidates.path": NOT_EMPTY.or_null(),
     "infer.tile": EIGHTS.or_null(),
     "infer.overlap": three(lambda v: v >= 0, "numbers, 0 or more").or_null(),
-    "infer.memory": Check(_is_memory, "an amount of memory such as 4GB or 512MB"),
+    "infer.memory": MEMORY,
     "infer.views": one_of(1, 2, 4, 7, 8).or_null(),
     "infer.engine": one_of("auto", "torch", "openvino", "onnx", "tensorrt"),
     "infer.precision": PRECISION,
@@ -173,6 +182,18 @@ CHECKS: dict[str, Check] = {
     "tune.trials": at_least(1),
     "tune.workers": at_least(1),
     "tune.seed": at_least(0),
+    "cluster.kind": one_of("none", "local", "slurm", "pbs", "address"),
+    "cluster.address": NOT_EMPTY.or_null(),
+    "cluster.workers": at_least(1).or_null(),
+    "cluster.gpus": one_of(0, 1).or_null(),
+    "cluster.cores": at_least(1).or_null(),
+    "cluster.memory": MEMORY.or_null(),
+    "cluster.walltime": WALLTIME,
+    "cluster.queue": NOT_EMPTY.or_null(),
+    "cluster.account": NOT_EMPTY.or_null(),
+    "cluster.directives": LINES,
+    "cluster.setup": LINES,
+    "cluster.interface": NOT_EMPTY.or_null(),
     "out": NOT_EMPTY.or_null(),
 }
 """The check of every key whose type allows values that make no sense."""
@@ -191,7 +212,7 @@ def range_problems(config: Any, checks: Mapping[str, Check] = CHECKS) -> list[st
 def _joint_problems(config: Any) -> list[str]:
     """Values that make sense each but not together."""
     data, target, train, infer = config.data, config.target, config.train, config.infer
-    problems = []
+    problems = _cluster_problems(config.cluster)
     if data.origin is not None and data.origin_voxels is not None:
         problems.append("data.origin and data.origin_voxels: expected one of them, but got both")
     if target.sigma_min > target.sigma_max:
@@ -221,6 +242,23 @@ def _joint_problems(config: Any) -> list[str]:
             f"but got {infer.overlap}"
         )
     return problems
+
+
+def _cluster_problems(cluster: Any) -> list[str]:
+    """What a kind of cluster needs."""
+    if (cluster.kind == "address") != (cluster.address is not None):
+        return [
+            "cluster.address: expected an address with cluster=address and only there, but got "
+            f"{cluster.address!r} with cluster={cluster.kind}; give cluster=tcp://HOST:PORT"
+        ]
+    if cluster.kind in ("slurm", "pbs"):
+        return [
+            f"cluster.{name}: expected what a job asks for with cluster={cluster.kind}, "
+            "but got null"
+            for name in ("workers", "cores", "memory")
+            if getattr(cluster, name) is None
+        ]
+    return []
 
 
 def _fits(overlap: Sequence[int], tile: Sequence[int] | None) -> bool:

@@ -38,6 +38,9 @@ PATH_KEYS = (
 
 QUOTES = ("'", '"')
 
+_ADDRESS = re.compile(r"((tcp|tls)://)?([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
+"""Of a Dask scheduler."""
+
 _OVERRIDE = re.compile(r"(?:\+{0,2}|~)([A-Za-z_]\w*(?:\.\w+)*)=(.*)", re.DOTALL)
 
 
@@ -124,6 +127,9 @@ def _resolve(
         value = quote(value)
     if key in ALIASES:
         return [f"{full}={value}" for full in ALIASES[key]]
+    if key == "cluster" and _ADDRESS.fullmatch(value.strip("'\"")):
+        address = value.strip("'\"")
+        return ["cluster=address", f"cluster.address={quote(address)}"]
     if key in groups:
         return [_choose(key, value, groups[key])]
     if key in PATH_KEYS:
@@ -141,6 +147,8 @@ def _choose(group: str, value: str, options: Sequence[str]) -> str:
     if path in options or (group == "experiment" and path == "null"):
         return f"{group}={path}"
     hint = closest_hint(value, options)
+    if group == "cluster":
+        raise ValueError(f"no option {value!r} of cluster; {hint}, or tcp://HOST:PORT")
     if group not in PATH_OF_GROUP:
         raise ValueError(f"no option {value!r} of {group}; {hint}")
     if not path or not (os.sep in path or "/" in path or path_exists(path)):

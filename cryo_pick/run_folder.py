@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -78,9 +79,9 @@ class RunFolder:
         if not self._writes:
             return self
         if self._config_yaml is not None:
-            write_text_atomic(self.path / "config.yaml", redact(self._config_yaml))
+            self._write("config.yaml", redact(self._config_yaml))
         self._write_json("environment.json", environment(self._argv))
-        self._handler = logging.FileHandler(self.path / "run.log", encoding="utf-8")
+        self._handler = _LogFile(self.path / "run.log", encoding="utf-8")
         self._handler.setFormatter(_RedactingFormatter(FILE_FORMAT))
         logging.getLogger().addHandler(self._handler)
         return self
@@ -105,9 +106,18 @@ class RunFolder:
 
     def _write_json(self, name: str, values: Mapping[str, Any]) -> None:
         """Write one JSON file of the folder, whole or not at all."""
+        self._write(name, json.dumps(plain(values), indent=2) + "\n")
+
+    def _write(self, name: str, text: str) -> None:
         if not self._writes:
             return
-        write_text_atomic(self.path / name, json.dumps(plain(values), indent=2) + "\n")
+        try:
+            write_text_atomic(self.path / name, text)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path / name}: can't be written ({error.strerror or error}); what was there "
+                "before is kept, run the same command again when there is room"
+            ) from error
 
 
 def environment(argv: Sequence[str]) -> dict[str, Any]:
@@ -156,6 +166,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk leaves incomplete, without a traceback for every line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on; what can't be written to the log is on stderr."""
+
+    def close(self) -> None:
+        """Close it, whether or not the last lines find room."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 class _RedactingFormatter(logging.Formatter):

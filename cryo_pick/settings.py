@@ -156,3 +156,35 @@ class TuneSettings:
     """Of what is tried."""
     space: dict[str, Any] = field(default_factory=dict)
     """Below the key of a setting a list of values, or {low, high} with log or step; or null."""
+
+
+@dataclass
+class ClusterSettings:
+    """Where `predict` does its runs: in this process, or on the workers of a Dask cluster."""
+
+    kind: str = "none"
+    """none, local (processes on this machine), slurm, pbs, or address (a cluster that is there)."""
+    address: str | None = None
+    """Of the Dask scheduler, host:port, tcp://host:port or tls://host:port."""
+    workers: int | None = None
+    """Workers to start, each of which does one run at a time; None: one per GPU, or else one."""
+    gpus: int | None = None
+    """GPUs of a worker, 0 or 1; None: 1 where this machine or, of `address`, the workers have."""
+    cores: int | None = None
+    """CPU cores of a worker; None: a fair share of its machine."""
+    memory: str | None = None
+    """Of a worker, such as 16GB; one that takes more is ended. None: no limit."""
+    walltime: str = "04:00:00"
+    """Longest time of a job, [days-]hours:minutes:seconds."""
+    queue: str | None = None
+    """Partition or queue of the jobs; None: the default one."""
+    account: str | None = None
+    """That the jobs are charged to."""
+    directives: list[str] = field(default_factory=list)
+    """More lines for the head of the job script, such as "--constraint=a100"."""
+    setup: list[str] = field(default_factory=list)
+    """Shell lines that a job runs first, such as "module load cuda"."""
+    interface: str | None = None
+    """Network interface that scheduler and workers meet on, such as ib0."""
+    tls: bool = True
+    """Whether the workers that are started here talk encrypted, and to this process only."""

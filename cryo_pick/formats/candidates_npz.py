@@ -17,6 +17,9 @@ from cryo_pick.errors import InputError
 from cryo_pick.files import atomic_path
 from cryo_pick.formats.npz import read_npz
 
+_MAX_ABOUT = 2**26
+"""Bytes of names and metadata above which a file is refused; they take a few hundred."""
+
 
 @dataclass(frozen=True)
 class CandidatesFile:
@@ -93,6 +96,27 @@ def read_candidates(path: str | Path) -> CandidatesFile:
             f"{path}: no candidates file of this program, or a damaged one "
             f"({type(error).__name__}: {detail})"
         ) from error
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """The metadata alone, without unpacking the candidates.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, broken, or holds something else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("about.npy").file_size > _MAX_ABOUT:
+                raise ValueError("about.npy is too large")
+            with archive.open("about.npy") as member:
+                about = np.lib.format.read_array(member, allow_pickle=False)
+        return dict(json.loads(about.astype(np.uint8).tobytes())["metadata"])
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such candidates file") from error
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds for broken files
+        raise InputError(f"{path}: damaged candidates file ({type(error).__name__})") from error
 
 
 _DTYPES = {

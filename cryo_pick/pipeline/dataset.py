@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from cryo_pick.cache import cached_tomogram
+from cryo_pick.cache import cached_tomogram, stored_key
 from cryo_pick.config import Config
 from cryo_pick.coordinates import angstrom_to_index
 from cryo_pick.errors import ConfigError, InputError, raise_all
@@ -43,11 +44,14 @@ class DataRun:
         Empty where the project has no picks of it. Holds what a reviewer accepted.
     reviewed : (n, 3) float64 array, Å, zyx
         Places that a reviewer judged (`data.review_user`), particles or not.
+    identity
+        Changes with its name, its voxels, its spacing and origin, and its picks.
     """
 
     tomogram: Tomogram
     statistics: IntensityStatistics
     truth: Picks
+    identity: str
     reviewed: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
 
     @property
@@ -155,7 +159,8 @@ def _load_run(project: CopickProject, name: str, config: Config) -> DataRun:
         truth = with_accepted(truth, accepted, project_types(project, config.objects).radii)
         reviewed = np.concatenate([accepted.positions, rejected.positions])
     normalised = NormalizedVolume(tomogram.volume, statistics)
-    return DataRun(replace(tomogram, volume=normalised), statistics, truth, reviewed)
+    identity = run_identity(tomogram, truth)
+    return DataRun(replace(tomogram, volume=normalised), statistics, truth, identity, reviewed)
 
 
 def with_accepted(truth: Picks, accepted: Picks, radii: NDArray[np.float64]) -> Picks:
@@ -175,6 +180,23 @@ def with_accepted(truth: Picks, accepted: Picks, radii: NDArray[np.float64]) -> 
         if len(known) and len(own):
             new[own] = cKDTree(known).query(accepted.positions[own])[0] > radius / 2
     return Picks.concatenate([truth, accepted[new]])
+
+
+def run_identity(tomogram: Tomogram, truth: Picks) -> str:
+    """Short hash of all that is learnt from a run; the order of its picks doesn't count.
+
+    Parameters
+    ----------
+    tomogram
+        As :func:`~cryo_pick.cache.cached_tomogram` gives it.
+    truth
+    """
+    order = np.lexsort((*truth.positions.T, truth.classes))
+    place = np.array([tomogram.voxel_spacing, tomogram.origin], np.float64)
+    digest = hashlib.blake2b(f"{tomogram.run}\n{stored_key(tomogram)}\n".encode(), digest_size=10)
+    for part in (place, truth.positions[order], truth.classes[order]):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
 
 
 def _misplaced(run: DataRun) -> list[str]:

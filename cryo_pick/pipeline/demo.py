@@ -18,7 +18,7 @@ from cryo_pick.formats.picks_file import read_picks
 from cryo_pick.logs import duration, progress
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.picks import Picks
-from cryo_pick.pipeline.batch import predict_batch
+from cryo_pick.pipeline.batch import predict_batch, prepare_batch, raise_failures
 from cryo_pick.pipeline.whole import train_bundle
 from cryo_pick.report.figure import write_slice_figure
 from cryo_pick.run_folder import RunFolder
@@ -50,19 +50,11 @@ def run_demo(out: Path, seed: int, config: Config) -> None:
     for name, two_stage in (("one stage", False), ("two stages", True)):
         folder_out = out / name.replace(" ", "-")
         predicting = replace(settings, data=DataSettings(), out=str(folder_out))
+        batch = prepare_batch([str(test)], bundle, predicting, two_stage=two_stage)
         with RunFolder(folder_out, to_yaml(predicting)) as opened:
-            opened.write_summary(
-                predict_batch(
-                    [str(test)],
-                    bundle,
-                    predicting,
-                    folder_out,
-                    folder_out / "picks.csv",
-                    two_stage=two_stage,
-                    overwrite=False,
-                    copick=False,
-                )
-            )
+            summary = predict_batch(batch, predicting, folder_out, folder_out / "picks.csv")
+            opened.write_summary(summary)
+        raise_failures(summary)
         picks, _ = read_picks(folder_out, types)
         scores[name] = evaluate(picks, truth, types)
     _picture(out, test, types, truth)

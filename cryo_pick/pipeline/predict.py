@@ -10,19 +10,18 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from cryo_pick.cache import content_key
+from cryo_pick.cache import stored_key
 from cryo_pick.candidates import Candidates
 from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.files import write_text_atomic
 from cryo_pick.formats.candidates_npz import read_candidates, write_candidates
 from cryo_pick.formats.inputs import InputRun
-from cryo_pick.formats.zarr_volume import ZarrVolume
 from cryo_pick.hardware import choose_device
 from cryo_pick.memory import parse_memory
 from cryo_pick.normalized import NormalizedVolume
@@ -30,6 +29,7 @@ from cryo_pick.picks import Picks
 from cryo_pick.pipeline.bundle import FILE, Bundle, read_bundle
 from cryo_pick.pipeline.dataset import SAME_SPACING
 from cryo_pick.pipeline.ensemble import ensemble_engines
+from cryo_pick.pipeline.fallback import pick_within_memory
 from cryo_pick.pipeline.fit import FLOOR
 from cryo_pick.pipeline.guards import warnings_of
 from cryo_pick.pipeline.heatmaps import stream_candidates
@@ -49,27 +49,29 @@ from refiner.score import BLOCK_MEMORY, score_candidates
 
 logger = logging.getLogger(__name__)
 
+DETECTORS, REFINERS = "detector.networks", "refiner.networks"
+
 
 @dataclass(frozen=True)
-class Picker:
-    """A bundle, loaded and ready to pick.
+class PickerPlan:
+    """What a bundle and the settings say, before anything is loaded onto a device.
 
     Attributes
     ----------
+    folder
+        Of the bundle.
     bundle
-    engines
-        Detectors.
-    refiners
-        Empty for one stage.
+    two_stage
+        Whether candidates are refined.
     infer, candidates
         Settings in force: the bundle's, with what the user changed.
     fingerprint
         Of weights and settings; part of what makes a result worth keeping.
     """
 
+    folder: Path
     bundle: Bundle
-    engines: tuple[Engine, ...]
-    refiners: tuple[PatchEngine, ...]
+    two_stage: bool
     infer: InferSettings
     candidates: CandidatesSettings
     fingerprint: str
@@ -77,7 +79,23 @@ class Picker:
     @property
     def stage(self) -> str:
         """one_stage or two_stage."""
-        return "two_stage" if self.refiners else "one_stage"
+        return "two_stage" if self.two_stage else "one_stage"
+
+
+@dataclass(frozen=True)
+class Picker(PickerPlan):
+    """A bundle, loaded and ready to pick.
+
+    Attributes
+    ----------
+    engines
+        Detectors.
+    refiners
+        Empty for one stage.
+    """
+
+    engines: tuple[Engine, ...]
+    refiners: tuple[PatchEngine, ...]
 
 
 @dataclass(frozen=True)
@@ -92,13 +110,13 @@ class RunResult:
     warnings: tuple[str, ...]
 
 
-def load_picker(
+def plan_picker(
     folder: Path,
     two_stage: bool | None,
     infer: InferSettings,
     candidates: CandidatesSettings,
-) -> Picker:
-    """Load a bundle's weights.
+) -> PickerPlan:
+    """Read a bundle and see that its weights are whole.
 
     Parameters
     ----------
@@ -106,7 +124,7 @@ def load_picker(
     two_stage
         None: as the bundle can.
     infer
-        How to run the detectors on this machine.
+        How to run the detectors.
     candidates
         Used instead of the bundle's where they are not the defaults.
 
@@ -123,6 +141,50 @@ def load_picker(
     use_refiners = bool(bundle.refiners) and "two_stage" in bundle.fits and two_stage is not False
     infer = replace(infer, views=infer.views or int(bundle.infer.get("views") or 1))
     chosen = _candidate_settings(bundle, candidates)
+    for members, package in ((bundle.detectors, DETECTORS), (bundle.refiners, REFINERS)):
+        for member in members:
+            load_member(folder, bundle, member, package)
+    settings = [asdict(infer) | {"memory": ""}, asdict(chosen), use_refiners]
+    text = json.dumps(settings, sort_keys=True).encode()
+    fingerprint = f"{_weights_digest(folder, bundle)}-{_digest([text])}"
+    return PickerPlan(folder, bundle, use_refiners, infer, chosen, fingerprint)
+
+
+def _weights_digest(folder: Path, bundle: Bundle) -> str:
+    names = (FILE, *(f"{m}.safetensors" for m in (*bundle.detectors, *bundle.refiners)))
+    return _digest((folder / name).read_bytes() for name in names)
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def load_picker(
+    folder: Path,
+    two_stage: bool | None,
+    infer: InferSettings,
+    candidates: CandidatesSettings,
+) -> Picker:
+    """Plan and load in one step; see :func:`plan_picker` and :func:`load_planned`."""
+    return load_planned(plan_picker(folder, two_stage, infer, candidates))
+
+
+def load_planned(plan: PickerPlan) -> Picker:
+    """Load a bundle's weights, ready to run on this machine as the settings say.
+
+    Raises
+    ------
+    ConfigError
+        If this machine can't do what they ask for.
+    InputError
+        If a file of the bundle is damaged, or changed since the plan was made.
+    """
+    if not plan.fingerprint.startswith(_weights_digest(plan.folder, plan.bundle)):
+        raise InputError(f"{plan.folder}: this bundle was changed meanwhile; start again")
+    bundle, infer = plan.bundle, plan.infer
     fitted, now = bundle.infer.get("fitted_precision"), precision_in_force(infer)
     if fitted not in (None, now):
         logger.warning(
@@ -132,22 +194,17 @@ def load_picker(
         )
     engines = []
     for member in bundle.detectors:
-        module, spec = load_member(folder, bundle, member, "detector.networks")
+        module, spec = load_member(plan.folder, bundle, member, DETECTORS)
         engine = make_engine(module, infer, output_stride(spec.network))
         engines.append(at_heatmap_stride(engine))
     engines = ensemble_engines(engines, bundle)
     refiners = []
-    for member in bundle.refiners if use_refiners else ():
-        module, spec = load_member(folder, bundle, member, "refiner.networks")
+    for member in bundle.refiners if plan.two_stage else ():
+        module, spec = load_member(plan.folder, bundle, member, REFINERS)
         stride = engines[0].output_stride
         refiners.append(make_patch_engine(module, infer, len(bundle.types), spec.patch, stride))
-    parts = [FILE, *(f"{m}.safetensors" for m in (*bundle.detectors, *bundle.refiners))]
-    digest = hashlib.blake2b(digest_size=12)
-    for part in parts:
-        digest.update((folder / part).read_bytes())
-    settings = [asdict(infer) | {"memory": ""}, asdict(chosen), use_refiners]
-    digest.update(json.dumps(settings, sort_keys=True).encode())
-    return Picker(bundle, tuple(engines), tuple(refiners), infer, chosen, digest.hexdigest())
+    planned = {f.name: getattr(plan, f.name) for f in fields(PickerPlan)}
+    return Picker(**planned, engines=tuple(engines), refiners=tuple(refiners))
 
 
 def _candidate_settings(bundle: Bundle, asked: CandidatesSettings) -> CandidatesSettings:
@@ -242,7 +299,8 @@ def predict_run(source: InputRun, picker: Picker, folder: Path, overwrite: bool)
     """
     started = time.monotonic()
     tomogram = source.open()
-    key = f"{picker.fingerprint}:{_content(tomogram)}"
+    place = [tomogram.voxel_spacing, tomogram.origin]
+    key = f"{picker.fingerprint}:{stored_key(tomogram)}:{place}"
     path = folder / "candidates.npz"
     if not overwrite and path.is_file():
         try:
@@ -255,10 +313,13 @@ def predict_run(source: InputRun, picker: Picker, folder: Path, overwrite: bool)
                 warnings = tuple(file.metadata.get("warnings", ()))
                 return RunResult(source.run, picks, len(file.candidates), 0.0, True, warnings)
     folder.mkdir(parents=True, exist_ok=True)
-    candidates, found = pick_tomogram(tomogram, picker, folder)
+    (candidates, found), steps = pick_within_memory(
+        lambda p: pick_tomogram(tomogram, p, folder), picker, load_planned
+    )
     picks = picks_of(candidates, picker.bundle, picker.stage)
     bundle = picker.bundle
     fit = bundle.fits[picker.stage]
+    found += steps
     found += surprises(candidates, picks, tomogram, bundle.types, fit, bundle.evidence)
     seconds = time.monotonic() - started
     metadata = {
@@ -329,21 +390,6 @@ def recut(
             scored_picks(file.candidates, fit.blend, bundle.types, floor), cuts
         )
     return result, bundle
-
-
-def _content(tomogram: Tomogram) -> str:
-    """What identifies the input: stored bytes of a zarr, else size and time of the file."""
-    place = [tomogram.voxel_spacing, tomogram.origin]
-    if isinstance(tomogram.volume, ZarrVolume):
-        return f"{content_key(tomogram.volume)}:{place}"
-    filename = getattr(tomogram.volume, "filename", None)
-    if filename is None:
-        base = getattr(tomogram.volume, "base", None)
-        filename = getattr(base, "filename", None)
-    if filename is None:
-        return hashlib.blake2b(tomogram.array().tobytes(), digest_size=12).hexdigest() + str(place)
-    stat = Path(str(filename)).stat()
-    return f"{stat.st_size}:{stat.st_mtime_ns}:{place}"
 
 
 def class_counts(results: Sequence[RunResult], bundle: Bundle) -> dict[str, int]:

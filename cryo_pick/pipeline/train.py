@@ -97,7 +97,7 @@ def train_detector_fold(
     """
     runs = data.fold(folds, fold, inside=False)
     identity = _identity(
-        [r.name for r in runs],
+        [r.identity for r in runs],
         data.types,
         config.model,
         config.target,
@@ -152,7 +152,11 @@ def predict_fold(
             "must come from a detector that never saw it"
         )
     identity = _identity(
-        [r.name for r in runs], types, config.infer, config.candidates, spec.extra.get("identity")
+        [r.identity for r in runs],
+        types,
+        config.infer,
+        config.candidates,
+        spec.extra.get("identity"),
     )
     todo = [r for r in runs if not _has_candidates(folder, r.name, identity)]
     if not todo:
@@ -198,7 +202,7 @@ def train_refiner_fold(
     runs = data.fold(folds, fold, inside=False)
     made = [read_candidates(folder.candidates(r.name)).metadata.get("identity") for r in runs]
     identity = _identity(
-        [r.name for r in runs], data.types, config.refiner, config.augment, made, *_judged(runs)
+        [r.identity for r in runs], data.types, config.refiner, config.augment, made, *_judged(runs)
     )
     if _is_done(weights, REFINERS, identity):
         return
@@ -358,7 +362,7 @@ def train_all(
 
 
 def _identity(*parts: Any) -> str:
-    """Short hash of settings and names; classes count with their radii, not their colours."""
+    """Short hash of settings and runs; classes count with their radii, not their colours."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, DetectorTrainSettings | RefinerSettings):

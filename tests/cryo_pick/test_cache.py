@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from cryo_pick import cache
-from cryo_pick.cache import cached_tomogram, check_finite, content_key, default_cache_folder
+from cryo_pick.cache import (
+    cached_tomogram,
+    check_finite,
+    content_key,
+    default_cache_folder,
+    stored_key,
+)
 from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.formats.ome_zarr import open_ome_zarr, write_ome_zarr
 from cryo_pick.tomogram import Tomogram
@@ -219,6 +225,21 @@ def test_other_volumes_are_checked_and_kept(tmp_path: Path) -> None:
     bad[0, 0, 0] = np.nan
     with pytest.raises(InputError, match="run 'TS_1': 1 of 24000 voxels are NaN or infinite"):
         cached_tomogram(Tomogram(bad, (10, 10, 10), run="TS_1"))
+
+
+def test_the_key_is_the_same_before_and_after_decoding_and_changes_with_the_voxels(
+    path: Path, tmp_path: Path
+) -> None:
+    stored = tomogram(path)
+    key = stored_key(stored)
+    assert key == stored_key(cached_tomogram(stored, tmp_path / "c")) == content_key(stored.volume)
+    changed = noise()
+    changed[3, 4, 5] += 1
+    write_ome_zarr(tmp_path / "changed.zarr", changed, 10.0)
+    assert stored_key(tomogram(tmp_path / "changed.zarr")) != key
+    in_memory = [Tomogram(v, (10.0,) * 3, (0.0,) * 3, "r") for v in (noise(), noise(), changed)]
+    keys = [stored_key(t) for t in in_memory]
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_a_large_volume_is_checked_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

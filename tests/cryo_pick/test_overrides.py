@@ -119,3 +119,17 @@ def test_values_of_flags_arrive_as_they_are():
     assert config.augment.flip is False
     assert config.refiner.jitter == 1.5
     assert config.train.crop == [8, 16, 24]
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://10.0.0.1:8786", "tls://node-3.lab:80", "localhost:8786", "tcp://[fe80::1]:1"]
+)
+def test_an_address_is_a_cluster(address):
+    cluster = compose([f"cluster={address}"]).cluster
+    assert (cluster.kind, cluster.address) == ("address", address)
+
+
+@pytest.mark.parametrize("word", ["cluster=slrm", "cluster=http://h:1", "cluster=host", "cluster="])
+def test_what_is_neither_a_cluster_nor_an_address_is_refused(word):
+    with pytest.raises(ConfigError, match=r"no option .* of cluster.*tcp://HOST:PORT"):
+        compose([word])

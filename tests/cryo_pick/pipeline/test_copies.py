@@ -30,7 +30,7 @@ def run() -> DataRun:
     statistics = intensity_statistics(volume)
     view = NormalizedVolume(volume, statistics)
     truth = Picks(index_to_angstrom(index, SPACING, ORIGIN), np.array([0, 1, 1, 0]))
-    return DataRun(Tomogram(view, SPACING, ORIGIN, run="r"), statistics, truth)
+    return DataRun(Tomogram(view, SPACING, ORIGIN, run="r"), statistics, truth, "r")
 
 
 def test_a_pick_stays_on_its_voxel(run: DataRun) -> None:

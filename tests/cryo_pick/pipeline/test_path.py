@@ -88,6 +88,20 @@ def test_training_with_other_settings_into_the_same_folder_is_refused(
     assert "other settings or data" in capsys.readouterr().err
 
 
+def test_training_on_edited_picks_into_the_same_folder_is_refused(
+    bundle: Path, own_project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    words = ["train", str(own_project), "--out", str(copy), *SMOKE]
+    assert main(words) == 0  # a copy of the project is the same data
+    path = next((own_project / "overlay").rglob("*_ribosome.json"))
+    values = json.loads(path.read_text())
+    values["points"] = values["points"][:-1]
+    path.write_text(json.dumps(values))
+    assert main(words) == 2
+    assert "other settings or data" in capsys.readouterr().err
+
+
 def test_fit_again_gives_the_same_bundle(bundle: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(bundle, tmp_path / "bundle"))
     (copy / "bundle.json").unlink()

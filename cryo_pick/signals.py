@@ -1,0 +1,54 @@
+"""SIGTERM and SIGUSR1, by which schedulers ask a job to leave, as an error with its exit code."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from cryo_pick.errors import Preempted
+
+SIGNALS = tuple(getattr(signal, n) for n in ("SIGTERM", "SIGUSR1") if hasattr(signal, n))
+
+
+class _Stop(KeyboardInterrupt):
+    """Passes every `except Exception` on its way out, as Ctrl-C does."""
+
+
+@contextmanager
+def preempted_by_signals() -> Iterator[None]:
+    """Leave the block at once when the scheduler asks; what is written whole stays.
+
+    For work in pieces that are each written whole or not at all, so that nothing needs to be
+    brought to an end first. A second signal is ignored: cleaning up is under way. Outside the main
+    thread, which alone gets signals, nothing is changed.
+
+    Raises
+    ------
+    Preempted
+        After SIGTERM or SIGUSR1.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        if not came:
+            came.append(number)
+            raise _Stop
+
+    before = {number: signal.signal(number, leave) for number in SIGNALS}
+    try:
+        yield
+    except _Stop as error:
+        name = signal.Signals(came[0]).name
+        raise Preempted(
+            f"stopped by {name}; what is done is kept, the same command goes on from there"
+        ) from error
+    finally:
+        for number, handler in before.items():
+            # None: a handler that Python did not set and can't set again.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -19,7 +19,7 @@ test: $(READY) ## every check and every test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 format: $(READY) ## put the code into the house style
 	$(BIN)/ruff check --fix .

@@ -46,7 +46,6 @@ def open_training_data(config: Config) -> tuple[Dataset, dict[str, int]]:
 def check_only(config: Config) -> None:
     """Check data and settings, print what is there and what it will take; train nothing.
 
-
     Target previews are written where an output folder is named.
     """
     data, folds = open_training_data(config)

@@ -42,6 +42,13 @@ COMMANDS = (
         example="train project --out bundle experiment=cpu",
     ),
     Command(
+        "tune",
+        "search for the detector's settings that pick best; goes on where it stopped",
+        "cryo_pick.commands.tune",
+        configured=True,
+        example="tune project --out search --trials 20 experiment=cpu",
+    ),
+    Command(
         "fit",
         "fit blend and thresholds on out-of-fold candidates, and write the bundle",
         "cryo_pick.commands.fit",

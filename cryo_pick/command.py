@@ -49,7 +49,11 @@ class CommandModule(Protocol):
         """Add paths and flags."""
 
     def run(self, args: argparse.Namespace, config: Config | None) -> int | None:
-        """Do it; the exit code, None for 0."""
+        """Do it; the exit code, None for 0.
+
+        Of a configured command, `args.settings` are the key=value settings behind `config`, flags
+        included, and `args.config` is the file below them.
+        """
 
 
 @dataclass(frozen=True)
@@ -159,8 +163,9 @@ def _run(program: str, command: Command, words: list[str]) -> int:
         from cryo_pick.config import compose, to_yaml
 
         overrides = _settings_of_flags(args) + overrides
+        args.settings = overrides
         jobs = expand_sweep(overrides) if args.multirun else [overrides]
-        configs = [compose(job) for job in jobs]
+        configs = [compose(job, args.config) for job in jobs]
         if args.cfg:
             print("---\n".join(to_yaml(config) for config in configs), end="")
             return 0

@@ -60,6 +60,10 @@ def build_parser(
     shared.add_argument("-v", "--verbose", action="count", default=0, help="more; -vv: tracebacks")
     shared.add_argument("-q", "--quiet", action="store_true", help="warnings and errors only")
     if configured:
+        shared.add_argument(
+            "--config", metavar="FILE", type=Path,
+            help="begin with the config of a YAML file instead of the defaults",
+        )  # fmt: skip
         shared.add_argument("--cfg", action="store_true", help="print the config and exit")
         shared.add_argument(
             "-m", "--multirun", action="store_true",

@@ -11,13 +11,15 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cryo_pick.closest import closest_hint
 from cryo_pick.config_checks import range_problems
+from cryo_pick.config_file import read_config_file
 from cryo_pick.errors import ConfigError, raise_all
 from cryo_pick.overrides import resolve_overrides
-from cryo_pick.settings import AugmentSettings, DataSettings, FitSettings
+from cryo_pick.settings import AugmentSettings, DataSettings, FitSettings, TuneSettings
 from detector.settings import (
     CandidatesSettings,
     DetectorTrainSettings,
@@ -45,25 +47,31 @@ class Config:
     infer: InferSettings = field(default_factory=InferSettings)
     refiner: RefinerSettings = field(default_factory=RefinerSettings)
     fit: FitSettings = field(default_factory=FitSettings)
+    tune: TuneSettings = field(default_factory=TuneSettings)
     out: str | None = None
     """Output folder."""
 
 
-def compose(overrides: Iterable[str] = ()) -> Config:
-    """Compose configs/config.yaml with key=value settings, and check every value.
+def compose(overrides: Iterable[str] = (), file: Path | None = None) -> Config:
+    """Compose configs/config.yaml, or a config file, with key=value settings; check every value.
 
     Parameters
     ----------
     overrides
         As typed on the command line: ``train.optimizer.steps=10``, ``candidates=components``,
         ``data=PATH``, ``fold=0``, ``seed=1``, ``experiment=cpu``.
+    file
+        A whole config to begin with; None: the defaults.
 
     Raises
     ------
     ConfigError
         That lists every misspelt key, unknown option, wrong type and impossible value.
     """
-    return from_mapping(_hydra_compose(resolve_overrides(overrides, schema_keys())))
+    resolved = resolve_overrides(overrides, schema_keys())
+    if file is not None:
+        return from_mapping(read_config_file(file, resolved))
+    return from_mapping(_hydra_compose(resolved))
 
 
 def from_mapping(values: Mapping[str, Any]) -> Config:

@@ -82,8 +82,11 @@ OPTIMIZER: dict[str, Check] = {
     "precision": PRECISION,
     "accelerator": ACCELERATOR,
     "devices": at_least(1),
+    "nodes": at_least(1),
+    "accumulate": at_least(1),
     "seed": at_least(0),
     "checkpoint_every_s": above(0),
+    "logger": one_of("csv", "tensorboard", "mlflow", "wandb"),
 }
 """Checks of :class:`~cryo_pick.settings.OptimizerSettings`."""
 
@@ -114,7 +117,13 @@ CHECKS: dict[str, Check] = {
     "train.crop": EIGHTS,
     "train.centred": SHARE,
     "train.folds": at_least(2),
+    "train.folds_at_once": at_least(1).or_null(),
     "train.fold": at_least(0).or_null(),
+    "train.watch.every": SHARE,
+    "train.watch.budget": SHARE,
+    "train.watch.runs": at_least(1),
+    "train.watch.keep": at_least(0),
+    "train.start_from": NOT_EMPTY.or_null(),
     "candidates.method": one_of("peaks", "components"),
     "candidates.threshold": inside(0, 1),
     "candidates.kernel": Check(lambda v: v >= 3 and v % 2 == 1, "an odd number, 3 or more"),
@@ -140,12 +149,16 @@ CHECKS: dict[str, Check] = {
     "refiner.loss": one_of("cross_entropy", "focal", "balanced", "fbeta"),
     "refiner.label_smoothing": BELOW_ONE,
     "refiner.offset_weight": at_least(0),
+    "refiner.start_from": NOT_EMPTY.or_null(),
     "refiner.views": VIEWS,
     "refiner.batch_size": at_least(1),
     "fit.beta": above(0),
     "fit.smoothing": BELOW_ONE,
     "fit.bootstrap": at_least(1),
     "fit.confidence": inside(0, 1),
+    "tune.trials": at_least(1),
+    "tune.workers": at_least(1),
+    "tune.seed": at_least(0),
     "out": NOT_EMPTY.or_null(),
 }
 """The check of every key whose type allows values that make no sense."""
@@ -177,6 +190,17 @@ def _joint_problems(config: Any) -> list[str]:
             f"train.fold: expected 0 to {train.folds - 1} (train.folds is {train.folds}), "
             f"but got {train.fold}"
         )
+    for name, optimizer in (
+        ("train", train.optimizer),
+        ("refiner", config.refiner.optimizer),
+    ):
+        if optimizer.batch_size % optimizer.accumulate:
+            problems.append(
+                f"{name}.optimizer.accumulate: expected a divisor of batch_size "
+                f"({optimizer.batch_size}), but got {optimizer.accumulate}"
+            )
+        if optimizer.compile and optimizer.checkpointing:
+            problems.append(f"{name}.optimizer: expected compile or checkpointing, but got both")
     if infer.overlap is not None and not _fits(infer.overlap, infer.tile):
         problems.append(
             f"infer.overlap: expected infer.tile ({infer.tile}) with less on each axis, "

@@ -7,6 +7,7 @@ an unbroken one, bit for bit on the CPU (not where `minutes` cuts it: time is ne
 
 from __future__ import annotations
 
+import copy
 import csv
 import logging
 import math
@@ -20,19 +21,23 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy, Strategy
 from torch import Tensor, nn
 
+from cryo_pick.activation_checkpoints import checkpoint_blocks
 from cryo_pick.errors import ConfigError, InputError, Preempted
 from cryo_pick.files import write_text_atomic
-from cryo_pick.hardware import choose_device, choose_precision
+from cryo_pick.hardware import Precision, choose_device, choose_precision, cpu_has_bf16
 from cryo_pick.muon import Muon
 from cryo_pick.settings import OptimizerSettings
+from cryo_pick.training_log import TrainingLogger, open_logger
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +46,12 @@ BatchSource = Callable[[int, int, int], Batch]
 """(step, size, rank) to arrays by name; each device that shares a training has a rank."""
 LossFunction = Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]
 """(module, batch) to losses by name; "loss" is the one that is minimised."""
+Describe = Callable[[int, int, int], list[str]]
+"""(step, size, rank) to where each sample of that batch comes from, in words."""
 
 _FABRIC_PRECISION: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 _LOG_EVERY = 20
+_SAMPLES_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,26 @@ class FitResult:
     seconds: float
     loss: float
     waiting_share: float
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Looks at a training now and then, without changing it.
+
+    Attributes
+    ----------
+    look
+        (module with the averaged weights, step) to numbers by name. Called in one process only.
+    every
+        Share of the training between two looks.
+    budget
+        Largest share of the time that goes into looking; a look that would exceed it is left out.
+        1: none is.
+    """
+
+    look: Callable[[nn.Module, int], Mapping[str, float]]
+    every: float
+    budget: float = 1.0
 
 
 class AveragedWeights:
@@ -132,6 +160,8 @@ def fit(
     *,
     identity: str = "",
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
+    describe: Describe | None = None,
+    watch: Watch | None = None,
 ) -> FitResult:
     """Train a module; it ends holding the averaged weights. Goes on where a checkpoint was left.
 
@@ -149,33 +179,70 @@ def fit(
         identity is refused.
     on_progress
         Told the share done and the latest numbers.
+    describe
+        Names the samples of a step whose loss is not finite.
+    watch
+        Its numbers go to validation.csv and to the logger.
 
     Raises
     ------
     ConfigError
-        If loss or gradient is not finite, or the checkpoint is of another training.
+        If loss or gradient is not finite, the checkpoint is of another training, or this machine
+        can't do what the settings ask for.
     InputError
         If the checkpoint is damaged.
     Preempted
         After SIGTERM or SIGUSR1, with a checkpoint written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    return _Training(make_fabric(settings), module, settings, folder, identity).run(
+        loss_function, batches, on_progress, describe, watch
+    )
+
+
+def training_precision(settings: OptimizerSettings) -> Precision:
+    """The number format that a training uses on this machine.
+
+    Raises
+    ------
+    ConfigError
+        If the hardware would have to emulate it.
+    """
     device = choose_device(settings.accelerator)
     precision = choose_precision(settings.precision, device)
+    if precision == "bf16" and device.type == "cpu" and not cpu_has_bf16():
+        raise ConfigError(
+            "optimizer.precision=bf16: this CPU has no bf16 arithmetic and emulates it many times "
+            "slower than fp32; use precision=auto or fp32"
+        )
+    return precision
+
+
+def make_fabric(settings: OptimizerSettings) -> Fabric:
+    """The processes and the device of a training; with several devices, they are joined.
+
+    Raises
+    ------
+    ConfigError
+        If this machine can't do what the settings ask for.
+    """
+    precision = training_precision(settings)
+    several = settings.devices * settings.nodes > 1
+    # A process waits for as long as another one predicts or validates alone.
+    strategy: Strategy | str = DDPStrategy(timeout=timedelta(days=2)) if several else "auto"
     with warnings.catch_warnings():
         # A training of one process needs no srun, wherever it runs.
         warnings.filterwarnings("ignore", "The `srun` command is available")
         fabric = Fabric(
-            accelerator="cuda" if device.type == "cuda" else "cpu",
+            accelerator="cuda" if choose_device(settings.accelerator).type == "cuda" else "cpu",
             devices=settings.devices,
+            num_nodes=settings.nodes,
             precision=_FABRIC_PRECISION[precision],
-            strategy="ddp" if settings.devices > 1 else "auto",
+            strategy=strategy,
         )
-    if settings.devices > 1:
+    if several:
         fabric.launch()
-    return _Training(fabric, module, settings, folder, identity).run(
-        loss_function, batches, on_progress
-    )
+    return fabric
 
 
 class _Training:
@@ -192,23 +259,33 @@ class _Training:
         self.fabric, self.settings, self.folder, self.identity = fabric, settings, folder, identity
         self._scales = bool(fabric.strategy.precision.state_dict())  # fp16 has a gradient scaler
         self.bare = module.to(fabric.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if settings.checkpointing:
+            checkpoint_blocks(self.bare)
         # Under fp16 a fused step unscales the gradient itself, and it couldn't be clipped.
         optimizer = make_optimizer(self.bare, settings, fused=not self._scales)
-        self.module, self.optimizer = fabric.setup(self.bare, optimizer)
+        seen: Any = torch.compile(self.bare) if settings.compile else self.bare
+        self.module, self.optimizer = fabric.setup(seen, optimizer)
         self.average = AveragedWeights(self.bare, settings.ema_decay)
         self.step, self.elapsed, self.running = 0, 0.0, math.nan
+        self.looked = self.look_cost = 0.0
         self.checkpoint, self.log = folder / "checkpoint.pt", folder / "metrics.csv"
+        self.validation = folder / "validation.csv"
         self._resume()
+        self.logger: TrainingLogger | None = None
         if fabric.global_rank == 0:
-            _forget_rows_after(self.log, self.step)
+            for log in (self.log, self.validation):
+                _forget_rows_after(log, self.step)
+            self.logger = open_logger(settings.logger, folder, self.step)
 
     def run(
         self,
         loss_function: LossFunction,
         batches: BatchSource,
         on_progress: Callable[[float, dict[str, float]], None] | None,
+        describe: Describe | None,
+        watch: Watch | None,
     ) -> FitResult:
-        """The loop: set the rate, step, average, log, save."""
+        """The loop: set the rate, step, average, log, look, save."""
         started, before, waited = time.monotonic(), self.elapsed, 0.0
         saved = started
         self.module.train()
@@ -220,14 +297,16 @@ class _Training:
                 batch = self._to_device(pending.result())
                 waited += time.monotonic() - asked
                 pending = ask(self.step + 1)
-                losses, finite = self._gradient(loss_function, batch)
+                losses, norm = self._gradient(loss_function, batch)
                 self.elapsed = before + time.monotonic() - started
-                finite, stopped = self._agree(finite, stop.is_set())
+                finite, stopped = self._agree(losses, norm, stop.is_set())
                 if not finite:
-                    raise self._diverged(float(losses["loss"]))
-                self._descend(progress)
+                    raise self._diverged(losses["loss"], batch, describe)
+                self._descend(progress, losses["loss"])
                 if self.step % _LOG_EVERY == 0 or self._progress() >= 1:
-                    self._log({k: float(v) for k, v in losses.items()}, progress)
+                    self._log(losses, progress)
+                if watch and self._is_due(progress, watch):
+                    self._look(watch)
                 if on_progress:
                     rate = self.step / max(self.elapsed, 1e-9)
                     on_progress(self._progress(), {"loss": self.running, "steps_per_s": rate})
@@ -242,6 +321,8 @@ class _Training:
                     saved = time.monotonic()
             pending.cancel()
         self._save()
+        if self.logger:
+            self.logger.close()
         # Running statistics differ between devices; all are to end with the same weights.
         self.bare.load_state_dict(self.fabric.broadcast(self.average.state))
         share = waited / max(time.monotonic() - started, 1e-9)
@@ -268,44 +349,62 @@ class _Training:
 
     def _gradient(
         self, loss_function: LossFunction, batch: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], bool]:
-        """Losses of a batch with their gradient in place, clipped, and whether both are finite."""
+    ) -> tuple[dict[str, float], float]:
+        """Losses of a batch, and the norm of its gradient, which is left in place, clipped."""
         draw = self.settings.seed * 1_000_003 + self.step
         torch.manual_seed(draw * self.fabric.world_size + self.fabric.global_rank)
-        losses = loss_function(self.module, batch)
         self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(losses["loss"])
+        parts = split_batch(batch, self.settings.accumulate)
+        total: dict[str, float] = {}
+        for number, part in enumerate(parts, 1):
+            # Devices exchange gradients once a step, with the last part.
+            with self.fabric.no_backward_sync(self.module, enabled=number < len(parts)):
+                losses = loss_function(self.module, part)
+                self.fabric.backward(losses["loss"] / len(parts))
+            for name, value in losses.items():
+                total[name] = total.get(name, 0.0) + float(value.detach()) / len(parts)
         norm = self.fabric.clip_gradients(
             self.module, self.optimizer, max_norm=self.settings.clip_norm, error_if_nonfinite=False
         )
-        value = float(losses["loss"].detach())
         # The gradient scaler of fp16 overflows on purpose and leaves such a step out.
-        finite = math.isfinite(value) and (
-            self._scales or norm is None or math.isfinite(float(norm))
-        )
-        if finite:
-            first = math.isnan(self.running)
-            self.running = value if first else 0.98 * self.running + 0.02 * value
-        return {k: v.detach() for k, v in losses.items()}, finite
+        return total, 0.0 if self._scales or norm is None else float(norm)
 
-    def _agree(self, finite: bool, stopped: bool) -> tuple[bool, bool]:
-        """What any device found, and one clock: devices that share a training end it together."""
+    def _agree(self, losses: dict[str, float], norm: float, stopped: bool) -> tuple[bool, bool]:
+        """Whether all is finite, and whether to stop: devices that share a training agree.
+
+        They also take one clock, so that they end together, and the mean of their losses.
+        """
+        finite = math.isfinite(losses["loss"]) and math.isfinite(norm)
         if self.fabric.world_size == 1:
             return finite, stopped
         mine = torch.tensor([not finite, stopped, self.elapsed], dtype=torch.float64)
         any_of = self.fabric.all_reduce(mine.to(self.fabric.device), reduce_op="max")
         broken, stopping, self.elapsed = torch.as_tensor(any_of).tolist()
+        own = torch.tensor(list(losses.values()), dtype=torch.float64, device=self.fabric.device)
+        mean = torch.as_tensor(self.fabric.all_reduce(own, reduce_op="mean")).tolist()
+        losses.update(zip(losses, mean, strict=True))
         return not broken, bool(stopping)
 
-    def _diverged(self, loss: float) -> ConfigError:
+    def _diverged(
+        self, loss: float, batch: dict[str, Tensor], describe: Describe | None
+    ) -> ConfigError:
         what = "gradient is not finite" if math.isfinite(loss) else f"loss is {loss}"
+        where = ""
+        if describe:
+            samples = describe(self.step, self.settings.batch_size, self.fabric.global_rank)
+            bad = [s for i, s in enumerate(samples) if not _is_finite(batch, i)]
+            which = "not finite" if bad else "seen"
+            where = f" Samples {which}: {'; '.join((bad or samples)[:_SAMPLES_NAMED])}."
         return ConfigError(
-            f"training diverged: at step {self.step} the {what}. Lower optimizer.learning_rate "
-            f"(now {self.settings.learning_rate:g}) and start again with another out="
+            f"training diverged: at step {self.step} the {what}.{where} Lower "
+            f"optimizer.learning_rate (now {self.settings.learning_rate:g}) and start again with "
+            "another out="
         )
 
-    def _descend(self, progress: float) -> None:
-        """One step of the optimizer, and of the average behind it."""
+    def _descend(self, progress: float, loss: float) -> None:
+        """One step of the optimizer, and of the averages behind it."""
+        first = math.isnan(self.running)
+        self.running = loss if first else 0.98 * self.running + 0.02 * loss
         rate = self.settings.learning_rate * learning_rate_factor(progress, self.settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -313,16 +412,35 @@ class _Training:
         self.average.update(self.bare, self.step)
         self.step += 1
 
+    def _is_due(self, before: float, watch: Watch) -> bool:
+        """Whether the last step passed a multiple of the share between two looks."""
+        passed = [math.floor(p / watch.every + 1e-9) for p in (before, min(self._progress(), 1.0))]
+        within = self.looked + self.look_cost <= watch.budget * self.elapsed
+        affordable = within or not self.looked or watch.budget >= 1
+        return passed[1] > passed[0] and affordable
+
+    def _look(self, watch: Watch) -> None:
+        """Have the averaged weights judged, in one process; the others wait at the next step."""
+        if self.logger is None:
+            return
+        started = time.monotonic()
+        module = copy.deepcopy(self.bare)
+        module.load_state_dict(self.average.state)
+        numbers = dict(watch.look(module.eval(), self.step))
+        self.look_cost = time.monotonic() - started
+        self.looked += self.look_cost
+        _append_row(self.validation, {"step": self.step}, numbers)
+        self.logger.numbers(self.step, {f"validation/{k}": v for k, v in numbers.items()})
+        for picture in sorted((self.folder / "previews").glob(f"*{self.step:07d}.png")):
+            self.logger.picture(self.step, picture.stem.rsplit("_", 1)[0], picture)
+
     def _log(self, losses: dict[str, float], progress: float) -> None:
-        if self.fabric.global_rank:
+        if self.logger is None:
             return
         row = {"step": self.step, "seconds": round(self.elapsed, 2), "progress": round(progress, 4)}
-        new = not self.log.exists()
-        with self.log.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [*row, *losses], lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(row | {k: f"{v:.6g}" for k, v in losses.items()})
+        _append_row(self.log, row, losses)
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        self.logger.numbers(self.step, {**losses, "learning_rate": rate})
 
     def _save(self) -> None:
         """Replace the checkpoint; whenever the process is killed, there is the old or the new."""
@@ -372,6 +490,43 @@ class _Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.step, self.elapsed, self.running = state["step"], state["elapsed"], state["running"]
+
+
+def split_batch(batch: Mapping[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
+    """A batch in equal parts along its first axis; what has another length there goes into each.
+
+    Raises
+    ------
+    ConfigError
+        If the samples can't be dealt out evenly.
+    """
+    if parts == 1:
+        return [dict(batch)]
+    size = len(next(iter(batch.values())))
+    if size % parts:
+        raise ConfigError(
+            f"optimizer.accumulate: expected a divisor of batch_size ({size}), but got {parts}"
+        )
+    step = size // parts
+    return [
+        {k: v[i : i + step] if len(v) == size else v for k, v in batch.items()}
+        for i in range(0, size, step)
+    ]
+
+
+def _is_finite(batch: Mapping[str, Tensor], index: int) -> bool:
+    """Whether every value of one sample is finite."""
+    return all(bool(torch.isfinite(v[index]).all()) for v in batch.values() if len(v) > index)
+
+
+def _append_row(path: Path, row: Mapping[str, float], numbers: Mapping[str, float]) -> None:
+    """One more row of a CSV; a new file begins with the names."""
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*row, *numbers], lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow({**row, **{k: f"{v:.6g}" for k, v in numbers.items()}})
 
 
 def _forget_rows_after(log: Path, step: int) -> None:

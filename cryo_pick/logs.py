@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,6 +28,14 @@ LINE_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 FILE_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 _log = logging.getLogger(__name__)
+
+
+class Advance(Protocol):
+    """Adds to the work that a progress bar shows as done."""
+
+    def __call__(self, amount: float = 1, note: str = "") -> None:
+        """`amount` more is done; `note` is shown beside it."""
+
 
 _shown: list[logging.Handler] = []
 """The handlers that show log lines on stderr; the last one counts."""
@@ -82,7 +90,7 @@ def _console() -> Console:
 
 
 @contextmanager
-def progress(description: str, total: float, unit: str = "") -> Iterator[Callable[[float], None]]:
+def progress(description: str, total: float, unit: str = "") -> Iterator[Advance]:
     """Show how far a loop is: a bar on a terminal, else a log line now and then.
 
     Parameters
@@ -97,7 +105,8 @@ def progress(description: str, total: float, unit: str = "") -> Iterator[Callabl
     Yields
     ------
     callable
-        Adds to the work that is done: ``advance(1)``.
+        Adds to the work that is done, with what is to be said beside it: ``advance(1)`` or
+        ``advance(1, "loss 0.02")``.
     """
     if sys.stderr.isatty():
         if _quiet():
@@ -109,7 +118,7 @@ def progress(description: str, total: float, unit: str = "") -> Iterator[Callabl
     yield _line_writer(description, total, unit)
 
 
-def _ignore(amount: float = 1) -> None:
+def _ignore(amount: float = 1, note: str = "") -> None:
     """Progress that nobody sees."""
 
 
@@ -118,12 +127,12 @@ def _quiet() -> bool:
     return bool(_shown) and _shown[-1].level > logging.INFO
 
 
-def _line_writer(description: str, total: float, unit: str) -> Callable[[float], None]:
+def _line_writer(description: str, total: float, unit: str) -> Advance:
     """A function that adds to the work done, and logs it at most every `REPORT_EVERY_S`."""
     start = reported = time.monotonic()
     done = 0.0
 
-    def advance(amount: float = 1) -> None:
+    def advance(amount: float = 1, note: str = "") -> None:
         nonlocal done, reported
         done += amount
         now = time.monotonic()
@@ -132,8 +141,8 @@ def _line_writer(description: str, total: float, unit: str) -> Callable[[float],
         reported = now
         left = (now - start) * (total - done) / done if done > 0 else float("nan")
         _log.info(
-            "%s: %g of %g%s, %s left",
-            description, done, total, unit and f" {unit}", duration(left),
+            "%s: %.4g of %g%s, %s left%s",
+            description, done, total, unit and f" {unit}", duration(left), note and f", {note}",
         )  # fmt: skip
 
     return advance
@@ -155,7 +164,7 @@ _running: list[Progress] = []
 
 
 @contextmanager
-def _bar(description: str, total: float) -> Iterator[Callable[[float], None]]:
+def _bar(description: str, total: float) -> Iterator[Advance]:
     """A bar with the time left, below the bars that are already there."""
     outermost = not _running
     if outermost:
@@ -163,10 +172,10 @@ def _bar(description: str, total: float) -> Iterator[Callable[[float], None]]:
         _running.append(display)
         display.start()
     display = _running[0]
-    task = display.add_task(description, total=total)
+    task = display.add_task(description, total=total, note="")
 
-    def advance(amount: float = 1) -> None:
-        display.advance(task, amount)
+    def advance(amount: float = 1, note: str = "") -> None:
+        display.update(task, advance=amount, note=note)
 
     try:
         yield advance
@@ -196,5 +205,6 @@ def _display() -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
         console=_console(),
     )

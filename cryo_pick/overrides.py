@@ -20,13 +20,20 @@ ALIASES = {
     "fold": ("train.fold",),
     "folds": ("train.folds",),
     "seed": ("train.optimizer.seed", "refiner.optimizer.seed"),
+    "devices": ("train.optimizer.devices", "refiner.optimizer.devices"),
+    "nodes": ("train.optimizer.nodes", "refiner.optimizer.nodes"),
+    "logger": ("train.optimizer.logger", "refiner.optimizer.logger"),
+    "start_from": ("train.start_from", "refiner.start_from"),
 }
 """Short keys, and what they set."""
 
 PATH_OF_GROUP = {"data": "data.project", "model": "model.path", "candidates": "candidates.path"}
 """Where the value goes if it is a path instead of an option of the group."""
 
-PATH_KEYS = (*PATH_OF_GROUP.values(), "data.cache", "out")
+PATH_KEYS = (
+    *PATH_OF_GROUP.values(), "data.cache", "out", "start_from", "train.start_from",
+    "refiner.start_from",
+)  # fmt: skip
 """Keys whose values are paths, in which commas, spaces and equals signs mean nothing."""
 
 QUOTES = ("'", '"')
@@ -113,12 +120,14 @@ def _resolve(
     key: str, value: str, groups: Mapping[str, Sequence[str]], keys: Mapping[str, bool]
 ) -> list[str]:
     """One setting as Hydra overrides; ValueError if key or option is unknown."""
+    if key in PATH_KEYS and value != "null" and value[:1] not in QUOTES:
+        value = quote(value)
     if key in ALIASES:
         return [f"{full}={value}" for full in ALIASES[key]]
     if key in groups:
         return [_choose(key, value, groups[key])]
     if key in PATH_KEYS:
-        return [f"{key}={value if value == 'null' or value[:1] in QUOTES else quote(value)}"]
+        return [f"{key}={value}"]
     if key in keys:
         return [f"{key}={value}"]
     if any(free and key.startswith(parent + ".") for parent, free in keys.items()):

@@ -40,6 +40,8 @@ class RunFolder:
         Of the config that the run uses, :func:`cryo_pick.config.to_yaml`; None: nothing to keep.
     argv
         The command line; None: of this process.
+    writes
+        False: leave the folder to another process that has the same one.
 
     Raises
     ------
@@ -52,8 +54,10 @@ class RunFolder:
         path: str | Path,
         config_yaml: str | None = None,
         argv: Sequence[str] | None = None,
+        *,
+        writes: bool = True,
     ) -> None:
-        self.path = Path(path)
+        self.path, self._writes = Path(path), writes
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -71,6 +75,8 @@ class RunFolder:
         self._handler: logging.Handler | None = None
 
     def __enter__(self) -> Self:
+        if not self._writes:
+            return self
         if self._config_yaml is not None:
             write_text_atomic(self.path / "config.yaml", redact(self._config_yaml))
         self._write_json("environment.json", environment(self._argv))
@@ -99,6 +105,8 @@ class RunFolder:
 
     def _write_json(self, name: str, values: Mapping[str, Any]) -> None:
         """Write one JSON file of the folder, whole or not at all."""
+        if not self._writes:
+            return
         write_text_atomic(self.path / name, json.dumps(plain(values), indent=2) + "\n")
 
 

@@ -7,6 +7,7 @@ counts in voxels says so. A field is documented by the string below it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -80,11 +81,35 @@ class OptimizerSettings:
     accelerator: str = "auto"
     """auto, cpu or cuda."""
     devices: int = 1
-    """Devices that share one training."""
+    """Devices of each node that share one training; each takes a batch of its own."""
+    nodes: int = 1
+    """Nodes that share one training, under torchrun or srun."""
+    accumulate: int = 1
+    """Parts of a batch that are done one after the other, for less memory."""
+    checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, a third more time."""
+    compile: bool = False
+    """Let torch.compile fuse the network; the first step then takes a minute."""
     seed: int = 0
     """Of every random draw."""
     checkpoint_every_s: float = 60.0
     """Seconds between two checkpoints."""
+    logger: str = "csv"
+    """csv, tensorboard, mlflow or wandb; the CSV is written whatever it is."""
+
+
+@dataclass
+class WatchSettings:
+    """How a training is looked at while it runs. Never changes the weights it ends with."""
+
+    every: float = 0.25
+    """Share of the training between two looks; 0: none."""
+    budget: float = 0.03
+    """Largest share of the time that looking takes; looks beyond it are left out. 1: no limit."""
+    runs: int = 1
+    """Validation runs that are picked at each look."""
+    keep: int = 1
+    """Best weights that are kept, beside the last ones."""
 
 
 @dataclass
@@ -101,3 +126,19 @@ class FitSettings:
     """Resamplings of the runs behind an interval."""
     confidence: float = 0.9
     """Of the intervals."""
+
+
+@dataclass
+class TuneSettings:
+    """A search for the settings of a detector that pick best."""
+
+    trials: int = 20
+    """Trials that are done or pruned before the search ends."""
+    workers: int = 1
+    """Processes that do trials side by side."""
+    prune: bool = True
+    """Give up a trial that picks worse than half of the others did at the same look."""
+    seed: int = 0
+    """Of what is tried."""
+    space: dict[str, Any] = field(default_factory=dict)
+    """Below the key of a setting a list of values, or {low, high} with log or step; or null."""

@@ -101,19 +101,34 @@ class CropSampler:
         self._voxels = np.array([run.volume.size for run in runs], float)
 
     def batch(self, step: int, size: int, rank: int = 0) -> dict[str, NDArray[np.float32]]:
-        """The `size` crops of one step.
+        """The `size` crops of one step that fall to one of several devices.
+
+        All devices together draw what one would draw for a batch as large as theirs together.
 
         Returns
         -------
         dict
             ``image`` (b, 1, d, h, w) and ``target`` (b, k, d/s, h/s, w/s).
         """
-        rng = np.random.default_rng([self.seed, step, rank])
-        samples = [self._sample(rng) for _ in range(size)]
+        samples = [self._sample(rng) for rng in self._generators(step, size, rank)]
         return {
             "image": np.stack([image for image, _ in samples]),
             "target": np.stack([target for _, target in samples]),
         }
+
+    def one_crop(self, step: int, size: int, rank: int = 0) -> dict[str, NDArray[np.float32]]:
+        """The same crop at every step, for a check that a network can learn it."""
+        return self.batch(0, 1)
+
+    def describe(self, step: int, size: int, rank: int = 0) -> list[str]:
+        """Where each crop of a batch lies."""
+        places = [self._draw_place(rng) for rng in self._generators(step, size, rank)]
+        return [f"run {self.runs[p.run].name!r}, crop at voxel {p.start} (z, y, x)" for p in places]
+
+    def _generators(self, step: int, size: int, rank: int) -> list[np.random.Generator]:
+        """A random generator of its own for each sample of a step."""
+        first = rank * size
+        return [np.random.default_rng([self.seed, step, first + i]) for i in range(size)]
 
     def _sample(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         place = self._draw_place(rng)

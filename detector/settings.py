@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryo_pick.settings import OptimizerSettings
+from cryo_pick.settings import OptimizerSettings, WatchSettings
 
 
 @dataclass
@@ -56,8 +56,16 @@ class DetectorTrainSettings:
     """Share of crops that hold a particle of a class drawn evenly; the others lie anywhere."""
     folds: int = 2
     """Cross-validation folds; whole runs go to one fold."""
+    folds_at_once: int | None = None
+    """Folds that `cryo-pick train` trains side by side; None: one per GPU, on a CPU one."""
     fold: int | None = None
     """Validate on this fold and train on the others; None: train on every run."""
+    watch: WatchSettings = field(default_factory=WatchSettings)
+    """What is looked at while it runs."""
+    overfit_one: bool = False
+    """Only check that the network can learn one crop."""
+    start_from: str | None = None
+    """A bundle, or a detector's folder or file, whose weights it begins with."""
 
 
 @dataclass

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from cryo_pick.coordinates import angstrom_to_index
 from cryo_pick.errors import ConfigError
-from cryo_pick.fit import FitResult, fit
+from cryo_pick.fit import FitResult, LossFunction, Watch, fit
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.parts import build_part, find_part
 from cryo_pick.picks import Picks
@@ -24,6 +25,15 @@ from detector.settings import DetectorTrainSettings, LossSettings, ModelSettings
 from detector.targets import target_sigmas
 
 NETWORKS, LOSSES = "detector.networks", "detector.losses"
+
+
+@dataclass(frozen=True)
+class DetectorParts:
+    """What a detector's training is made of."""
+
+    module: nn.Module
+    losses: LossFunction
+    sampler: CropSampler
 
 
 def training_run(
@@ -73,6 +83,8 @@ def train_detector(
     train: DetectorTrainSettings,
     folder: Path,
     *,
+    start: Mapping[str, Tensor] | None = None,
+    watch: Watch | None = None,
     identity: str = "",
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> tuple[nn.Module, FitResult]:
@@ -86,7 +98,9 @@ def train_detector(
         What is trained and how.
     folder
         For the checkpoint and the log.
-    identity
+    start
+        Weights to begin with; None: random ones.
+    watch, identity
         See :func:`cryo_pick.fit.fit`.
     on_progress
         Told the share done and the latest numbers.
@@ -102,6 +116,38 @@ def train_detector(
     ConfigError
         If network, loss or crop can't be used, or the training diverges.
     """
+    parts = detector_parts(runs, n_classes, model, loss, augment, train)
+    if start is not None:
+        parts.module.load_state_dict(dict(start))
+    result = fit(
+        parts.module,
+        parts.losses,
+        parts.sampler.one_crop if train.overfit_one else parts.sampler.batch,
+        train.optimizer,
+        folder,
+        identity=identity,
+        on_progress=on_progress,
+        describe=parts.sampler.describe,
+        watch=watch,
+    )
+    return parts.module.to("cpu").eval(), result
+
+
+def detector_parts(
+    runs: Sequence[TrainingRun],
+    n_classes: int,
+    model: ModelSettings,
+    loss: LossSettings,
+    augment: AugmentSettings,
+    train: DetectorTrainSettings,
+) -> DetectorParts:
+    """Network, loss and crops of a training; the arguments are those of :func:`train_detector`.
+
+    Raises
+    ------
+    ConfigError
+        If network, loss or crop can't be used.
+    """
     module = build_detector(model, n_classes, train.optimizer.seed)
     stride = output_stride(model.network)
     crop = _checked_crop(module, train.crop, stride)
@@ -115,16 +161,7 @@ def train_detector(
     def losses(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"loss": criterion(network(batch["image"]), batch["target"])}
 
-    result = fit(
-        module,
-        losses,
-        sampler.batch,
-        train.optimizer,
-        folder,
-        identity=identity,
-        on_progress=on_progress,
-    )
-    return module.to("cpu").eval(), result
+    return DetectorParts(module, losses, sampler)
 
 
 def _checked_crop(module: nn.Module, crop: Sequence[int], stride: int) -> tuple[int, int, int]:

@@ -127,7 +127,9 @@ class PatchSampler:
         return np.asarray(weights / (weights * frequency).sum())
 
     def batch(self, step: int, size: int, rank: int = 0) -> dict[str, NDArray[np.generic]]:
-        """The patches of one step.
+        """The patches of one step that fall to one of several devices.
+
+        All devices together draw what one would draw for a batch as large as theirs together.
 
         Returns
         -------
@@ -135,9 +137,22 @@ class PatchSampler:
             ``patch`` (b, 1, p, p, p), ``heatmap`` (b, k, p/s, p/s, p/s), ``stage1`` (b, k),
             ``label`` (b,) with k for none, ``offset`` (b, 3) in Å, zyx.
         """
-        rng = np.random.default_rng([self.seed, step, rank])
-        samples = [self._sample(rng) for _ in range(size)]
+        samples = [self._sample(rng) for rng in self._generators(step, size, rank)]
         return {name: np.stack([s[name] for s in samples]) for name in samples[0]}
+
+    def describe(self, step: int, size: int, rank: int = 0) -> list[str]:
+        """Around what each patch of a batch lies."""
+        named = []
+        for rng in self._generators(step, size, rank):
+            drawn = self._draw(rng)
+            place = np.round(drawn.place, 1).tolist()
+            named.append(f"run {drawn.run.name!r}, around {place} Å (z, y, x)")
+        return named
+
+    def _generators(self, step: int, size: int, rank: int) -> list[np.random.Generator]:
+        """A random generator of its own for each sample of a step."""
+        first = rank * size
+        return [np.random.default_rng([self.seed, step, first + i]) for i in range(size)]
 
     def _sample(self, rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
         drawn = self._draw(rng)

@@ -36,6 +36,8 @@ class RefinerSettings:
     """Of the cross-entropy."""
     offset_weight: float = 0.5
     """Weight of the offset loss."""
+    start_from: str | None = None
+    """A bundle, or a refiner's folder or file, whose weights it begins with."""
     views: int = 4
     """Test-time views of a patch that are averaged: 1, 2, 4 or 8 flips."""
     batch_size: int = 64

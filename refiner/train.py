@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cryo_pick.errors import ConfigError, InputError
-from cryo_pick.fit import FitResult, fit
+from cryo_pick.fit import FitResult, LossFunction, Watch, fit
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.parts import build_part
 from cryo_pick.settings import AugmentSettings
@@ -40,6 +40,8 @@ def train_refiner(
     augment: AugmentSettings,
     folder: Path,
     *,
+    start: Mapping[str, Tensor] | None = None,
+    watch: Watch | None = None,
     identity: str = "",
     on_progress: Callable[[float, dict[str, float]], None] | None = None,
 ) -> tuple[nn.Module, FitResult]:
@@ -53,7 +55,9 @@ def train_refiner(
         What is trained and how.
     folder
         For the checkpoint and the log.
-    identity
+    start
+        Weights to begin with; None: random ones.
+    watch, identity
         See :func:`cryo_pick.fit.fit`.
     on_progress
         Told the share done and the latest numbers.
@@ -77,19 +81,30 @@ def train_refiner(
             "candidates.threshold or train the detector longer"
         )
     module = build_refiner(settings, len(types))
+    if start is not None:
+        module.load_state_dict(dict(start))
     _check_patch(module, settings.patch, len(types), runs[0].stride)
     sampler = PatchSampler(runs, types.radii, settings, augment, settings.optimizer.seed)
     weights = sampler.class_weights if settings.loss == "balanced" else None
     result = fit(
         module,
-        lambda network, batch: _losses(network, batch, settings, weights),
+        losses_of(settings, weights),
         sampler.batch,
         settings.optimizer,
         folder,
         identity=identity,
         on_progress=on_progress,
+        describe=sampler.describe,
+        watch=watch,
     )
     return module.to("cpu").eval(), result
+
+
+def losses_of(
+    settings: RefinerSettings, class_weights: NDArray[np.float64] | None = None
+) -> LossFunction:
+    """The loss of a config, for :func:`cryo_pick.fit.fit`; weights are those of its classes."""
+    return lambda network, batch: _losses(network, batch, settings, class_weights)
 
 
 def _losses(

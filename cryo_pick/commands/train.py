@@ -19,25 +19,38 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", dest="config.out", metavar="BUNDLE", help="folder of the bundle to make"
     )
-    parser.add_argument("--dry-run", action="store_true", help="check the data and stop")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check data, time and memory, and stop"
+    )
 
 
 def run(args: argparse.Namespace, config: Config | None) -> int:
     """Train, fit, report; print the table and what to do next."""
+    from functools import partial
     from pathlib import Path
 
     if config is None or config.out is None:
         raise ConfigError("--out: expected a folder for the bundle")
     from cryo_pick.config import to_yaml
+    from cryo_pick.pipeline.processes import first_only, is_first, join_processes
     from cryo_pick.pipeline.whole import check_only, train_bundle
     from cryo_pick.run_folder import RunFolder
 
+    both = [(o.devices, o.nodes) for o in (config.train.optimizer, config.refiner.optimizer)]
+    if both[0] != both[1]:
+        raise ConfigError(
+            f"expected both stages on as many devices and nodes, but got {both}; give devices=N "
+            "nodes=M, which set both"
+        )
+    join_processes(config.train.optimizer)
     if args.dry_run:
-        check_only(config)
+        first_only(partial(check_only, config))
         return 0
     out = Path(config.out)
-    with RunFolder(out, to_yaml(config)) as folder:
+    with RunFolder(out, to_yaml(config), writes=is_first()) as folder:
         folder.write_summary(train_bundle(config, out))
+    if not is_first():
+        return 0
     print(f"\nbundle: {out}\nreport: {out / 'report.html'}")
     print(f"next: cryo-pick predict TOMOGRAMS --model {out} --out picks.csv")
     return 0

@@ -7,6 +7,14 @@ from pathlib import Path
 from cryo_pick.config import Config, to_yaml
 from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.pipeline.dataset import Dataset
+from cryo_pick.pipeline.heatmaps import read_heatmap
+from cryo_pick.pipeline.processes import first_only, is_first, join_processes
+from cryo_pick.pipeline.safe_start import (
+    check_detector,
+    check_picks,
+    check_refiner,
+    overfit_one_crop,
+)
 from cryo_pick.pipeline.tables import print_dataset
 from cryo_pick.pipeline.train import (
     TrainFolder,
@@ -19,17 +27,37 @@ from cryo_pick.run_folder import RunFolder
 from cryo_pick.weights import load_network
 
 
-def train_detector_command(config: Config) -> None:
-    """Train one detector on every run, or on those outside `train.fold`."""
+def train_detector_command(config: Config, *, dry_run: bool = False) -> None:
+    """Train one detector on every run, or on those outside `train.fold`.
+
+    With `dry_run`, only check data and settings, and draw what it would learn from.
+    """
     out = Path(str(config.out))
+    join_processes(config.train.optimizer)
     data, folds = open_training_data(config)
     _check_fold(config, set(folds.values()))
-    with RunFolder(out, to_yaml(config)) as folder:
+    runs = data.fold(folds, config.train.fold, inside=False)
+
+    def check() -> None:
         print_dataset(data, folds)
+        check_picks(data)
+        check_detector(data, runs, config, out)
+
+    if dry_run:
+        first_only(check)
+        return
+    if config.train.overfit_one:
+        first_only(check)
+        first_only(lambda: print(overfit_one_crop(data, runs, config)))
+        return
+    with RunFolder(out, to_yaml(config), writes=is_first()) as folder:
+        first_only(check)
         train_detector_fold(data, folds, config.train.fold, config, out / "detector", out / "work")
         folder.write_summary(
             {"trained_on": [r.name for r in data.fold(folds, config.train.fold, inside=False)]}
         )
+    if not is_first():
+        return
     left = "" if config.train.fold is None else f" fold={config.train.fold}"
     print(f"weights: {out / 'detector.safetensors'}")
     print(f"next: detector predict data={config.data.project} model={out} out=CANDIDATES{left}")
@@ -56,8 +84,12 @@ def predict_detector_command(config: Config) -> None:
     print(f"next: refiner train data={config.data.project} candidates={out} out=REFINER")
 
 
-def train_refiner_command(config: Config) -> None:
-    """Train one refiner on the runs that have candidates, without those of `train.fold`."""
+def train_refiner_command(config: Config, *, dry_run: bool = False) -> None:
+    """Train one refiner on the runs that have candidates, without those of `train.fold`.
+
+    With `dry_run`, only check data and settings.
+    """
+    join_processes(config.refiner.optimizer)
     out, source = Path(str(config.out)), TrainFolder(Path(str(config.candidates.path)))
     data, folds = open_training_data(config)
     _check_fold(config, set(folds.values()))
@@ -67,13 +99,24 @@ def train_refiner_command(config: Config) -> None:
             f"{source.root}: no candidates of the project's runs (oof/*.npz); "
             "run detector predict first"
         )
-    with RunFolder(out, to_yaml(config)) as folder:
-        chosen = Dataset(data.types, runs)
+    chosen = Dataset(data.types, runs)
+
+    def check() -> None:
+        print_dataset(chosen, folds)
+        stride = read_heatmap(source.heatmap(next(iter(runs)))).stride
+        check_refiner(config, data.types, stride)
+
+    if dry_run:
+        first_only(check)
+        return
+    with RunFolder(out, to_yaml(config), writes=is_first()) as folder:
+        first_only(check)
         train_refiner_fold(
             chosen, folds, config.train.fold, config, source, out / "refiner", out / "work"
         )
         folder.write_summary({"runs": list(runs)})
-    print(f"weights: {out / 'refiner.safetensors'}")
+    if is_first():
+        print(f"weights: {out / 'refiner.safetensors'}")
 
 
 def _check_fold(config: Config, numbers: set[int]) -> None:

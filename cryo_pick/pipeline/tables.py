@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -16,7 +17,10 @@ def print_dataset(data: Dataset, folds: Mapping[str, int]) -> None:
     """Picks of each class: in all runs, in the emptiest and the fullest one, and in each fold."""
     shapes = {" x ".join(map(str, run.tomogram.shape)) for run in data.runs.values()}
     size = shapes.pop() if len(shapes) == 1 else f"{len(shapes)} sizes"
-    table = Table(title=f"{len(data.runs)} runs of {size} voxels at {data.voxel_spacing:.3f} Å")
+    table = Table(
+        title=f"{len(data.runs)} runs of {size} voxels at {data.voxel_spacing:.3f} Å",
+        caption="folds: picks learnt from / judged on",
+    )
     table.add_column("class")
     for heading in ("radius Å", "weight", "picks", "a run"):
         table.add_column(heading, justify="right")
@@ -29,15 +33,20 @@ def print_dataset(data: Dataset, folds: Mapping[str, int]) -> None:
     }
     for index, kind in enumerate(data.types):
         each = [int(c[index]) for c in counts.values()]
-        in_folds = [
-            str(sum(int(c[index]) for n, c in counts.items() if folds.get(n) == fold))
-            for fold in numbers
-        ]
+        in_folds = [_parts_of(counts, folds, fold, index) for fold in numbers]
         spread = f"{min(each)} to {max(each)}"
         table.add_row(
             kind.name, f"{kind.radius:g}", f"{kind.weight:g}", str(sum(each)), spread, *in_folds
         )
     Console().print(table)
+
+
+def _parts_of(
+    counts: Mapping[str, NDArray[np.int64]], folds: Mapping[str, int], fold: int, index: int
+) -> str:
+    """Picks of a class that a fold's networks learn from, and those that they are judged on."""
+    inside = sum(int(c[index]) for n, c in counts.items() if folds.get(n) == fold)
+    return f"{sum(int(c[index]) for c in counts.values()) - inside}/{inside}"
 
 
 def print_fit(bundle: Bundle) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,16 @@ from cryo_pick.objects import ParticleTypes
 from cryo_pick.pipeline.copies import original, with_copies
 from cryo_pick.pipeline.dataset import DataRun, Dataset
 from cryo_pick.pipeline.heatmaps import find_candidates, read_heatmap, write_heatmap
+from cryo_pick.pipeline.processes import first_only
+from cryo_pick.pipeline.start_weights import starting_weights
+from cryo_pick.pipeline.validate import DetectorLook, RefinerLook, choose_runs, watch_of
 from cryo_pick.weights import NetworkSpec, load_network, save_network
 from detector.engine import make_engine
+from detector.settings import DetectorTrainSettings
 from detector.train import detector_spec, output_stride, train_detector, training_run
 from refiner.sampling import RefinerRun
 from refiner.score import score_candidates
+from refiner.settings import RefinerSettings
 from refiner.train import refiner_spec, train_refiner
 
 if TYPE_CHECKING:
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_NOT_LEARNT = ("logger", "checkpoint_every_s", "accelerator", "watch", "folds_at_once")
 DETECTORS, REFINERS = "detector.networks", "refiner.networks"
 
 
@@ -81,8 +88,12 @@ def train_detector_fold(
     config: Config,
     weights: Path,
     work: Path,
+    on_look: Callable[[int, dict[str, float]], None] | None = None,
 ) -> None:
-    """Train one detector on the runs outside a fold, unless its weights are there."""
+    """Train one detector on the runs outside a fold, unless its weights are there.
+
+    `on_look` is told the step and the numbers of each look at the validation runs.
+    """
     runs = data.fold(folds, fold, inside=False)
     identity = _identity(
         [r.name for r in runs],
@@ -99,17 +110,22 @@ def train_detector_fold(
     samples = [
         training_run(r.tomogram, r.truth, data.types, config.target, r.reviewed) for r in runs
     ]
+    judges = [] if fold is None else data.fold(folds, fold, inside=True)
+    spec = detector_spec(config.model, data.types, data.voxel_spacing, [r.name for r in runs])
+    start = starting_weights(
+        config.train.start_from, "detector", config.model.network, config.model.params, data.types,
+        [r.name for r in judges], config.train.optimizer.seed,
+    )  # fmt: skip
+    look = DetectorLook(
+        choose_runs(judges, config.train.watch.runs), data.types, config, spec, work
+    )
     with _shown(f"Training detector{_of(fold)}") as show:
         module, result = train_detector(
             samples, len(data.types), config.model, config.loss, config.augment, config.train, work,
-            identity=identity, on_progress=show,
+            start=start, watch=watch_of(look, config, on_look), identity=identity, on_progress=show,
         )  # fmt: skip
     _log_result(f"detector{_of(fold)}", result)
-    spec = detector_spec(config.model, data.types, data.voxel_spacing, [r.name for r in runs])
-    save_network(
-        weights, module, replace(spec, extra={"identity": identity, "steps": result.steps})
-    )
-    (work / "checkpoint.pt").unlink(missing_ok=True)  # the weights say it all now
+    _keep(weights, work, module, spec, identity, result)
 
 
 def predict_fold(
@@ -185,6 +201,16 @@ def train_refiner_fold(
     if _is_done(weights, REFINERS, identity):
         return
     samples = [refiner_run(r, folder, config.candidates.merge_distance) for r in runs]
+    judges = [] if fold is None else data.fold(folds, fold, inside=True)
+    judges = [r for r in judges if folder.candidates(r.name).is_file()]
+    spec = refiner_spec(config.refiner, data.types, data.voxel_spacing, [r.name for r in runs])
+    start = starting_weights(
+        config.refiner.start_from, "refiner", config.refiner.network, config.refiner.params,
+        data.types, [r.name for r in judges], config.refiner.optimizer.seed,
+    )  # fmt: skip
+    chosen = choose_runs(judges, config.train.watch.runs)
+    judged = [refiner_run(r, folder, config.candidates.merge_distance) for r in chosen]
+    look = RefinerLook(judged, data.types, config, spec, work)
     with _shown(f"Training refiner{_of(fold)}") as show:
         module, result = train_refiner(
             samples,
@@ -192,15 +218,31 @@ def train_refiner_fold(
             config.refiner,
             config.augment,
             work,
+            start=start,
+            watch=watch_of(look, config),
             identity=identity,
             on_progress=show,
         )
     _log_result(f"refiner{_of(fold)}", result)
-    spec = refiner_spec(config.refiner, data.types, data.voxel_spacing, [r.name for r in runs])
-    save_network(
-        weights, module, replace(spec, extra={"identity": identity, "steps": result.steps})
-    )
-    (work / "checkpoint.pt").unlink(missing_ok=True)  # the weights say it all now
+    _keep(weights, work, module, spec, identity, result)
+
+
+def _keep(
+    weights: Path,
+    work: Path,
+    module: nn.Module,
+    spec: NetworkSpec,
+    identity: str,
+    result: FitResult,
+) -> None:
+    """Write what a training ended with, in the first of its processes."""
+
+    def write() -> None:
+        extra = {"identity": identity, "steps": result.steps}
+        save_network(weights, module, replace(spec, extra=extra))
+        (work / "checkpoint.pt").unlink(missing_ok=True)  # the weights say it all now
+
+    first_only(write)
 
 
 def score_fold(runs: Sequence[DataRun], weights: Path, config: Config, folder: TrainFolder) -> None:
@@ -262,42 +304,54 @@ def score_run(
     )
 
 
+def train_fold(
+    data: Dataset,
+    folds: Mapping[str, int],
+    fold: int,
+    config: Config,
+    folder: TrainFolder,
+    stage: str,
+) -> None:
+    """Train the detector or the refiner of one fold, unless its weights are there."""
+    work = folder.training(stage, fold)
+    if stage == "detector":
+        train_detector_fold(data, folds, fold, config, folder.detector(fold), work)
+    else:
+        train_refiner_fold(data, folds, fold, config, folder, folder.refiner(fold), work)
+
+
 def train_all(
-    data: Dataset, folds: Mapping[str, int], config: Config, root: Path
+    data: Dataset,
+    folds: Mapping[str, int],
+    config: Config,
+    root: Path,
+    ahead: Callable[[str, Sequence[int]], None] = lambda stage, numbers: None,
 ) -> dict[str, float]:
-    """Every step up to scored out-of-fold candidates; seconds per step."""
+    """Every step up to scored out-of-fold candidates; seconds per step.
+
+    `ahead` is told a stage and its folds before they are trained in turn, and may train them
+    elsewhere: weights that are there are taken.
+    """
     folder = TrainFolder(root)
     seconds: dict[str, float] = {}
     numbers = sorted(set(folds.values()))
     with _timed(seconds, "detectors"):
+        ahead("detector", numbers)
         for fold in numbers:
-            train_detector_fold(
-                data, folds, fold, config, folder.detector(fold), folder.training("detector", fold)
-            )
+            train_fold(data, folds, fold, config, folder, "detector")
     with _timed(seconds, "out-of-fold candidates"):
         for fold in numbers:
-            predict_fold(
-                with_copies(data.fold(folds, fold, inside=True), config.fit.turned_copies),
-                data.types,
-                folder.detector(fold),
-                config,
-                folder,
-            )
+            runs = with_copies(data.fold(folds, fold, inside=True), config.fit.turned_copies)
+            weights = folder.detector(fold)
+            first_only(partial(predict_fold, runs, data.types, weights, config, folder))
     with _timed(seconds, "refiners"):
+        ahead("refiner", numbers)
         for fold in numbers:
-            train_refiner_fold(
-                data,
-                folds,
-                fold,
-                config,
-                folder,
-                folder.refiner(fold),
-                folder.training("refiner", fold),
-            )
+            train_fold(data, folds, fold, config, folder, "refiner")
     with _timed(seconds, "out-of-fold scores"):
         for fold in numbers:
             runs = with_copies(data.fold(folds, fold, inside=True), config.fit.turned_copies)
-            score_fold(runs, folder.refiner(fold), config, folder)
+            first_only(partial(score_fold, runs, folder.refiner(fold), config, folder))
     return seconds
 
 
@@ -305,6 +359,8 @@ def _identity(*parts: Any) -> str:
     """Short hash of settings and names; classes count with their radii, not their colours."""
 
     def plain(value: Any) -> Any:
+        if isinstance(value, DetectorTrainSettings | RefinerSettings):
+            return _learnt_from(asdict(value))
         if isinstance(value, ParticleTypes):
             return [(t.name, t.radius) for t in value]
         if hasattr(value, "__dataclass_fields__"):
@@ -318,6 +374,13 @@ def _identity(*parts: Any) -> str:
 def _judged(runs: Sequence[DataRun]) -> list[Any]:
     """What a person judged, as a part of a training's identity; empty where nobody did."""
     return [[r.name, r.reviewed.tolist(), len(r.truth)] for r in runs if len(r.reviewed)]
+
+
+def _learnt_from(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a training without those that change nothing about the weights."""
+    optimizer = {k: v for k, v in settings["optimizer"].items() if k not in _NOT_LEARNT}
+    rest = {k: v for k, v in settings.items() if k not in _NOT_LEARNT}
+    return {**rest, "optimizer": optimizer}
 
 
 def _is_done(weights: Path, package: str, identity: str) -> bool:
@@ -351,7 +414,8 @@ def _shown(what: str) -> Iterator[Callable[[float, dict[str, float]], None]]:
 
         def show(share: float, numbers: dict[str, float]) -> None:
             nonlocal done
-            advance(100 * share - done)
+            note = f"loss {numbers['loss']:.4g}, {numbers['steps_per_s']:.3g} steps/s"
+            advance(100 * share - done, note)
             done = 100 * share
 
         yield show

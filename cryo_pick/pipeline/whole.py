@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,13 @@ from cryo_pick.logs import duration
 from cryo_pick.pipeline.bundle import Bundle
 from cryo_pick.pipeline.dataset import Dataset, check_folds, load_dataset
 from cryo_pick.pipeline.fit import FitOutcome
+from cryo_pick.pipeline.processes import first_only, is_first
 from cryo_pick.pipeline.results import TIMINGS, fit_bundle, load_report_data
+from cryo_pick.pipeline.safe_start import check_detector, check_picks, check_refiner
 from cryo_pick.pipeline.tables import print_dataset, print_fit
-from cryo_pick.pipeline.train import fold_assignment, train_all
+from cryo_pick.pipeline.train import TrainFolder, fold_assignment, train_all, train_fold
+from cryo_pick.pipeline.workers import run_in_processes
+from detector.train import output_stride
 
 logger = logging.getLogger(__name__)
 
@@ -38,22 +44,59 @@ def open_training_data(config: Config) -> tuple[Dataset, dict[str, int]]:
 
 
 def check_only(config: Config) -> None:
-    """Check data and settings and print what is there; train nothing."""
-    from detector.train import build_detector
-    from refiner.train import build_refiner
+    """Check data and settings, print what is there and what it will take; train nothing.
 
+    Target previews are written where an output folder is named.
+    """
     data, folds = open_training_data(config)
-    build_detector(config.model, len(data.types), 0)
-    build_refiner(config.refiner, len(data.types))
+    check_start(data, folds, config, None if config.out is None else Path(config.out))
+
+
+def check_start(data: Dataset, folds: Mapping[str, int], config: Config, out: Path | None) -> None:
+    """All that is looked at before the first step; see :mod:`cryo_pick.pipeline.safe_start`."""
+    numbers = sorted(set(folds.values()))
     print_dataset(data, folds)
+    check_picks(data)
+    runs = data.fold(folds, numbers[0], inside=False)
+    detector = check_detector(data, runs, config, out)
+    refiner = check_refiner(config, data.types, output_stride(config.model.network))
+    total = len(numbers) * (detector.seconds + refiner.seconds)
+    logger.info("%d folds of both: about %s of training", len(numbers), duration(total))
+
+
+def fold_slots(config: Config, n_folds: int) -> list[dict[str, str]]:
+    """Where folds are trained side by side: environment variables of each place; one: in turn."""
+    import torch
+
+    gpus = torch.cuda.device_count() if config.train.optimizer.accelerator != "cpu" else 0
+    at_once = config.train.folds_at_once or max(gpus, 1)
+    if config.train.optimizer.devices * config.train.optimizer.nodes > 1:
+        at_once = 1
+    count = min(at_once, n_folds)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")
+    return [{"CUDA_VISIBLE_DEVICES": visible[i % gpus]} if gpus else {} for i in range(count)]
+
+
+def train_side_by_side(config: Config, out: Path, stage: str, numbers: Sequence[int]) -> None:
+    """Train the folds of a stage in processes of their own, where there is more than one place."""
+    slots = fold_slots(config, len(numbers))
+    if len(slots) > 1:
+        run_in_processes([partial(_train_fold, config, out, stage, n) for n in numbers], slots)
+
+
+def _train_fold(config: Config, out: Path, stage: str, fold: int) -> None:
+    data, folds = open_training_data(config)
+    train_fold(data, folds, fold, config, TrainFolder(out), stage)
 
 
 def train_bundle(config: Config, out: Path) -> dict[str, Any]:
     """Train on a project and write a bundle with its report into a folder; the summary."""
     started = time.monotonic()
     data, folds = open_training_data(config)
-    print_dataset(data, folds)
-    seconds = train_all(data, folds, config, out)
+    first_only(partial(check_start, data, folds, config, out))
+    seconds = train_all(data, folds, config, out, partial(train_side_by_side, config, out))
+    if not is_first():
+        return {}
     before = _earlier(out)
     seconds = {name: max(value, before.get(name, 0.0)) for name, value in seconds.items()}
     write_text_atomic(out / TIMINGS, json.dumps(seconds, indent=1))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add paths and flags."""
     parser.add_argument("--out", dest="config.out", metavar="DIR", help="folder of the weights")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check data, time and memory, and stop"
+    )
 
 
 def run(args: argparse.Namespace, config: Config | None) -> int:
@@ -26,5 +29,5 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
         raise ConfigError(
             "candidates: expected a folder made by detector predict; give candidates=DIR"
         )
-    import_module("cryo_pick.pipeline.single").train_refiner_command(config)
+    import_module("cryo_pick.pipeline.single").train_refiner_command(config, dry_run=args.dry_run)
     return 0

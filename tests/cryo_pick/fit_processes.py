@@ -19,7 +19,7 @@ from cryo_pick.errors import Preempted
 from cryo_pick.fit import fit
 from cryo_pick.settings import OptimizerSettings
 
-STEPS = 24
+STEPS, LONG = 24, 60
 
 
 def settings(**changed):
@@ -142,6 +142,14 @@ def main(folder):
         report["broken"].append(outcome(forked(functools.partial(train, folder / "broken", **how))))
         state = torch.load(folder / "broken" / "checkpoint.pt", weights_only=True)
         report["checkpoint"].append(state["step"])
+    long = {"steps": LONG}
+    report["whole"] = outcome(forked(functools.partial(train, folder / "whole", **long)))
+    strikes = sorted(np.random.default_rng().choice(np.arange(3, LONG - 3, 3), 10, False).tolist())
+    report["often"] = [
+        outcome(forked(functools.partial(train, folder / "often", struck(at, kill), **long)))
+        for at in strikes
+    ]
+    report["often"].append(outcome(forked(functools.partial(train, folder / "often", **long))))
     plain = {"make": plain_network, "steps": 6, "checkpoint_every_s": 60.0}
     joined = functools.partial(train, folder / "joined", source=both_ranks, **plain)
     report["joined"] = outcome(forked(joined))

@@ -1,5 +1,6 @@
 """The training loop: what it computes, and that no interruption changes it."""
 
+import functools
 import json
 import math
 import os
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,22 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cryo_pick.errors import ConfigError, InputError
-from cryo_pick.fit import AveragedWeights, fit, learning_rate_factor, stop_signals
-from tests.cryo_pick.fit_processes import STEPS, batches, network, settings, squares
+from cryo_pick.fit import (
+    AveragedWeights,
+    Watch,
+    fit,
+    learning_rate_factor,
+    split_batch,
+    stop_signals,
+)
+from tests.cryo_pick.fit_processes import (
+    STEPS,
+    batches,
+    network,
+    plain_network,
+    settings,
+    squares,
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +74,17 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(processes):
     assert ends[0] == ends[1]
 
 
+def test_killed_ten_times_it_ends_like_the_undisturbed_one(processes):
+    folder, report = processes
+    assert report["whole"] == 0
+    assert report["often"] == [-9] * 10 + [0], report
+    pair = [folder / name for name in ("whole", "often")]
+    assert same(*(weights(p / "weights0.npz") for p in pair))
+    logs = [(p / "metrics.csv").read_text().splitlines() for p in pair]
+    first, second = ([row.split(",")[0] for row in log] for log in logs)
+    assert first == second == ["step", "20", "40", "60"]
+
+
 def test_a_kill_costs_no_more_than_the_steps_since_the_last_checkpoint(processes):
     _, report = processes
     killed, halved, stopped = report["struck"]
@@ -94,7 +121,8 @@ def test_two_processes_share_a_training_and_draw_different_crops(processes):
 
 def test_training_learns_a_linear_rule(tmp_path):
     module = nn.Conv3d(1, 1, 1)
-    result = fit(module, squares, batches, settings(steps=150, learning_rate=0.1), tmp_path)
+    chosen = settings(steps=150, learning_rate=0.1, method="adamw")
+    result = fit(module, squares, batches, chosen, tmp_path)
     assert module.weight.item() == pytest.approx(0.5, abs=0.02)
     assert module.bias.item() == pytest.approx(1, abs=0.02)
     assert result.steps == 150
@@ -292,3 +320,96 @@ def test_average_is_no_view_of_the_weights():
     with torch.no_grad():
         module.weight.add_(1)
     assert torch.equal(average.state["weight"], kept)
+
+
+def test_parts_of_a_batch_give_the_step_of_the_whole(tmp_path):
+    modules = []
+    for parts in (1, 2, 4):
+        modules.append(plain_network())
+        chosen = settings(steps=5, batch_size=4, accumulate=parts)
+        fit(modules[-1], squares, batches, chosen, tmp_path / str(parts))
+    for module in modules[1:]:
+        for a, b in zip(modules[0].parameters(), module.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+
+
+def test_a_batch_that_cannot_be_parted_is_refused():
+    batch = {"image": torch.zeros(4, 1), "share": torch.zeros(1)}
+    assert [len(p["image"]) for p in split_batch(batch, 2)] == [2, 2]
+    assert all(len(p["share"]) == 1 for p in split_batch(batch, 2))
+    with pytest.raises(ConfigError, match="accumulate"):
+        split_batch(batch, 3)
+
+
+def test_checkpointing_and_compile_end_with_the_same_weights(tmp_path, monkeypatch):
+    # The compiler's own code generation takes half a minute; its graphs and gradients don't.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    ends = []
+    for name in ("plain", "checkpointing", "compile"):
+        module = nn.Sequential(network(), nn.Conv3d(1, 2, 1), nn.Conv3d(2, 1, 1))
+        torch.manual_seed(0)
+        for p in module.parameters():
+            nn.init.normal_(p, std=0.1)
+        module[0][2].p = 0.0  # a compiled dropout draws other numbers
+        chosen = settings(steps=4, **({} if name == "plain" else {name: True}))
+        fit(module, squares, batches, chosen, tmp_path / name)
+        ends.append(module.state_dict())
+    for end in ends[1:]:
+        assert end.keys() == ends[0].keys()
+        for key, value in ends[0].items():
+            torch.testing.assert_close(end[key], value, rtol=1e-4, atol=1e-6, msg=key)
+
+
+def test_bf16_without_the_hardware_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("cryo_pick.fit.cpu_has_bf16", lambda: False)
+    with pytest.raises(ConfigError, match="bf16"):
+        fit(network(), squares, batches, settings(precision="bf16"), tmp_path)
+
+
+def test_looks_change_nothing_and_are_written(tmp_path):
+    looked = []
+
+    def look(module, step):
+        looked.append((step, module.training))
+        torch.rand(3)
+        with torch.no_grad():
+            for p in module.parameters():
+                p.zero_()
+        return {"f4": step / 10}
+
+    modules = [network(), network()]
+    fit(modules[0], squares, batches, settings(steps=8), tmp_path / "a")
+    watch = Watch(look, 0.25)
+    fit(modules[1], squares, batches, settings(steps=8), tmp_path / "b", watch=watch)
+    assert looked == [(2, False), (4, False), (6, False), (8, False)]
+    pairs = zip(modules[0].parameters(), modules[1].parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    rows = (tmp_path / "b" / "validation.csv").read_text().splitlines()
+    assert rows == ["step,f4", "2,0.2", "4,0.4", "6,0.6", "8,0.8"]
+
+
+def test_looks_that_cost_too_much_are_left_out(tmp_path):
+    looked = []
+
+    def look(module, step):
+        looked.append(step)
+        time.sleep(0.3)
+        return {}
+
+    chosen = settings(steps=40, checkpoint_every_s=60)
+    fit(network(), squares, batches, chosen, tmp_path, watch=Watch(look, 0.1, budget=0.05))
+    assert len(looked) == 1
+
+
+def test_a_loss_that_is_not_finite_names_the_sample(tmp_path):
+    def source(step, size, rank):
+        batch = batches(step, size, rank)
+        if step == 2:
+            batch["image"][1] = math.nan
+        return batch
+
+    def describe(step, size, rank):
+        return [f"run r{step}, crop {i}" for i in range(size)]
+
+    with pytest.raises(ConfigError, match=r"step 2 .*not finite: run r2, crop 1\."):
+        fit(network(), squares, source, settings(), tmp_path, describe=describe)

@@ -202,8 +202,9 @@ def test_stages_one_at_a_time_give_what_train_gives(
             np.testing.assert_array_equal(value.numpy(), b[name].numpy())
 
 
-def test_dry_runs_write_nothing(bundle: Path, project: Path, tmp_path: Path) -> None:
+def test_dry_runs_write_previews_at_most(bundle: Path, project: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["train", str(project), "--out", str(out), "--dry-run", *SMOKE]) == 0
-    assert _predict(project, bundle, out, "--dry-run") == 0
-    assert not out.exists()
+    assert [p.name for p in out.rglob("*")] == ["previews", "targets.png"]
+    assert _predict(project, bundle, tmp_path / "picks", "--dry-run") == 0
+    assert not (tmp_path / "picks").exists()

@@ -5,10 +5,10 @@ A logger is a small object with three methods; what it needs is imported only wh
 
 from __future__ import annotations
 
-import importlib
 import logging
 import math
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,9 +53,9 @@ def open_logger(kind: str, folder: Path, step: int) -> TrainingLogger:
     return _OPEN[kind](folder, step)
 
 
-def _package(kind: str, module: str) -> Any:
+def _package(kind: str, load: Callable[[], Any]) -> Any:
     try:
-        return importlib.import_module(module)
+        return load()
     except ImportError as error:
         raise ConfigError(
             f"logger={kind}: {kind} is not installed; pip install {kind}, or use logger=csv"
@@ -79,7 +79,7 @@ class _TensorBoard:
     """Event files in FOLDER/tensorboard."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        module = _package("tensorboard", "torch.utils.tensorboard")
+        module = _package("tensorboard", lambda: import_module("torch.utils.tensorboard"))
         # It says so itself where event files hold steps that will be done again.
         logging.getLogger("tensorboard").setLevel(logging.ERROR)
         self._writer = module.SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
@@ -105,7 +105,7 @@ class _Mlflow:
     """A run of mlflow, gone on with where the folder remembers one."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        self._mlflow = _package("mlflow", "mlflow")
+        self._mlflow = _package("mlflow", lambda: import_module("mlflow"))
         kept = folder / "mlflow_run.txt"
         known = kept.read_text(encoding="utf-8") if step and kept.is_file() else None
         run = self._mlflow.start_run(run_id=known, run_name=None if known else folder.name)
@@ -126,7 +126,7 @@ class _Wandb:
     """A run of Weights & Biases, gone on with where the folder remembers one."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        self._wandb = _package("wandb", "wandb")
+        self._wandb = _package("wandb", lambda: import_module("wandb"))
         kept = folder / "wandb_run.txt"
         known = kept.read_text(encoding="utf-8") if step and kept.is_file() else None
         self._run = self._wandb.init(

@@ -54,11 +54,13 @@ def read(scene: Scene, reading: Reading) -> dict[str, Any]:
     return environments.read_with(python, reading.reader, *words)
 
 
-def rows(scene: Scene) -> list[list[str]]:
-    """Format, program with version, what came back."""
+def rows(scene: Scene, here: bool) -> list[list[str]]:
+    """Format, program with version, what came back; `here`: only programs of this environment."""
     names = {f.name: f.help for f in FORMATS} | VOLUME_FORMATS | {"copick": "copick project"}
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for reading in READINGS:
+        if here and reading.where != HERE:
+            continue
         result = read(scene, reading)
         expected = scene.points(with_score=reading.format != "kaggle")
         error = largest_error(result["points"], expected)
@@ -67,6 +69,8 @@ def rows(scene: Scene) -> list[list[str]]:
             what = what.replace(" and scores", "")
         found[reading.format].append((result["version"], what))
     for reading in VOLUMES:
+        if here and reading.where != HERE:
+            continue
         result = read(scene, reading)
         z, y, x, spacing, total = result["points"]
         same = [z, y, x] == list(scene.volume.shape)
@@ -90,13 +94,14 @@ def main() -> None:
     """Export, read back, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--print-only", action="store_true", help="leave docs/formats.md as it is")
+    parser.add_argument("--here", action="store_true", help="only programs of this environment")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scene = make_scene(Path(folder))
         for format_ in OUTPUTS:
             if export(scene, format_):
                 raise SystemExit(f"export --to {format_} failed")
-        text = table(rows(scene))
+        text = table(rows(scene, args.here))
     print(text)
     if not args.print_only:
         before, rest = DOC.read_text(encoding="utf-8").split(BEGIN)

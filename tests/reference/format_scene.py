@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +41,9 @@ READINGS = (
     Reading("star", "starfile_star", HERE, ("picks.star",)),
     Reading("relion5", "starfile_relion5", HERE, ("relion5",)),
     Reading("relion5", "starfile_index", HERE, ("relion5",)),
-    Reading("relion5", "copick_star", PRERELEASE, ("relion5/particles.star", "t.star", "relion5")),
+    Reading("relion5", "copick_star", PRERELEASE, ("relion5/particles.star", "t.star", "5")),
     Reading("relion4", "starfile_relion4", HERE, ("relion4.star",)),
-    Reading("relion4", "copick_star", PRERELEASE, ("relion4.star", "t.star", "relion4")),
+    Reading("relion4", "copick_star", PRERELEASE, ("relion4.star", "t.star", "4")),
     Reading("warp", "starfile_warp", HERE, ("warp.star",)),
     Reading("eman", "json_eman", HERE, ("eman",)),
     Reading("imod", "pandas_imod", HERE, ("imod",)),
@@ -117,7 +119,8 @@ def export(scene: Scene, format_: str, out: str | None = None) -> int:
     """Write a format by the command; its exit code."""
     words = ["export", str(scene.folder / "project"), "--to", format_, "-q"]
     words += ["--out", str(scene.folder / (out or OUTPUTS[format_]))]
-    return main([*words, "--unbinned", str(scene.folder / "t.star")])
+    with contextlib.redirect_stdout(io.StringIO()):
+        return main([*words, "--unbinned", str(scene.folder / "t.star")])
 
 
 def largest_error(found: list[list[Any]], expected: list[list[Any]]) -> float:

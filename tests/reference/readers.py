@@ -169,7 +169,8 @@ def copick_star(path, tomograms, version):
     from copick.util.handlers.picks.star import STARPicksHandler
 
     known = read_relion_tomograms(tomograms)
-    place, *_ = STARPicksHandler().read(path, None, tomograms=known, relion_version=version)
+    how = {"tomograms": known, "relion_version": f"relion{version}"}
+    place, *_ = STARPicksHandler().read(path, None, **how)
     table = starfile.read(path)["particles"]
     return star_points(table, list(place.T), "rlnTomoName")
 

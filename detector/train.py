@@ -40,15 +40,6 @@ class DetectorParts:
     sampler: CropSampler
 
 
-@dataclass(frozen=True)
-class DetectorParts:
-    """What a detector's training is made of."""
-
-    module: nn.Module
-    losses: LossFunction
-    sampler: CropSampler
-
-
 def training_run(
     tomogram: Tomogram,
     truth: Picks,

@@ -16,6 +16,7 @@ TINY = [
     "model.params.channels=[4,8]",
     "model.params.strides=[2]",
     "augment=none",
+    "candidates.max_per_run=50",
 ]
 
 

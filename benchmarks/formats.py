@@ -36,10 +36,10 @@ DOC = Path(__file__).parents[1] / "docs" / "formats.md"
 BEGIN, END = "<!-- benchmarks/formats.py writes from here -->", "<!-- to here -->"
 PACKAGES = {STABLE: environments.STABLE, PRERELEASE: environments.PRERELEASE}
 PLAIN = {
-    "eman": "EMAN2 is on no package registry; its JSON by the formula of e2spt_boxer",
-    "imod": "IMOD is on no package registry; the text as a table, by 3dmod's convention",
-    "chimerax": "ChimeraX is on no package registry; the markers as XML",
-    "warp": "WarpTools needs a GPU and its own build; the STAR by starfile",
+    "eman": "EMAN2 is not on PyPI; its JSON by the formula of e2spt_boxer",
+    "imod": "IMOD is not on PyPI; the text as a table, by 3dmod's convention",
+    "chimerax": "ChimeraX is not on PyPI; the markers as XML",
+    "warp": "WarpTools is not on PyPI; the STAR by starfile",
 }
 """Formats whose own program could not be had."""
 

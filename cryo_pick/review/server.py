@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import sys
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -70,6 +71,11 @@ class ReviewServer(ThreadingHTTPServer):
             super().__init__((LOCAL, port), _Handler)
         except (OSError, OverflowError) as error:
             raise ConfigError(f"--port {port}: {error}; choose another, or 0 for any") from error
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing where a browser went on before its picture came."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:
@@ -171,10 +177,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "no such candidate")
             return
         try:
-            self._answer(200, self._review.picture(number), "image/png")
+            drawn = self._review.picture(number)
         except (CryoPickError, OSError) as error:
             log.error("no picture of candidate %d: %s", number, error)
             self._refuse(500, str(error))
+        else:
+            self._answer(200, drawn, "image/png")
 
     def _json(self, content: Mapping[str, Any]) -> None:
         self._answer(200, json.dumps(content, allow_nan=False).encode(), "application/json")

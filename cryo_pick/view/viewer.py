@@ -28,6 +28,7 @@ from cryo_pick.view.layers import (
 log = logging.getLogger(__name__)
 
 LOCAL = "127.0.0.1"
+MAX_PORT = 65535
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,8 @@ def open_viewer(scene: Scene, port: int = 0) -> Any:
         raise ConfigError(
             "the viewer needs neuroglancer; install it with: pip install 'cryo-pick[view]'"
         ) from error
+    if not 0 <= port <= MAX_PORT:
+        raise ConfigError(f"--port {port}: expected a number from 0 to {MAX_PORT}")
     neuroglancer.set_server_bind_address(LOCAL, port)
     try:
         viewer = neuroglancer.Viewer()

@@ -66,7 +66,8 @@ def folder(tmp_path: Path, candidates: Candidates, fits: dict[str, StageFit]) ->
     write_candidates(place / "runs" / "TS_1" / "candidates.npz", candidates, TYPES.names)
     bundle = Bundle(
         types=TYPES, voxel_spacing=10.0, tomo_type="denoised", intensity={}, detectors=("d",),
-        refiners=("r",), fits=fits, candidates={}, infer={}, refiner={},
+        refiners=("r",), fits=fits, candidates={}, infer={},
+        refiner={"patch": 40, "views": 1, "batch_size": 8},
     )  # fmt: skip
     write_bundle(place, bundle)
     return place

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cryo_pick.cli import main
+from cryo_pick.errors import ConfigError
 from cryo_pick.objects import ParticleType, ParticleTypes
 from cryo_pick.picks import Picks
 from cryo_pick.tomogram import Tomogram
@@ -76,6 +77,14 @@ def test_the_slider_hides_what_scores_less(viewer, tmp_path):
         while (left := red_pixels(page, tmp_path / "hidden.png")) > shown // 20:
             assert time.monotonic() < end, f"{left} of {shown} red pixels are left"
             time.sleep(0.3)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_is_none(port):
+    pytest.importorskip("neuroglancer")
+    tomogram = Tomogram(np.zeros((4, 4, 4), np.float32), (10.0, 10.0, 10.0))
+    with pytest.raises(ConfigError, match=str(port)):
+        open_viewer(Scene(tomogram, TYPES, Picks.empty(), np.zeros(1)), port)
 
 
 def test_a_run_that_is_not_there(tmp_path, capsys):

@@ -53,9 +53,7 @@ def _chunk(path: Path) -> Path:
     return sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] in "0123456789")[0]
 
 
-@pytest.mark.parametrize(
-    ("version", "coding"), [(2, c) for c in V2] + [(3, c) for c in V3], ids=str
-)
+@pytest.mark.parametrize(("version", "coding"), [(2, c) for c in V2] + [(3, c) for c in V3])
 def test_the_codecs_of_tomograms_are_read(tmp_path, version, coding):
     volume = _open(_write(tmp_path, version, **coding))
     np.testing.assert_array_equal(volume[:], VOLUME)
@@ -70,7 +68,6 @@ def test_the_codecs_of_tomograms_are_read(tmp_path, version, coding):
         {"compressors": numcodecs.Zstd(), "filters": [numcodecs.GZip()]},
         {"compressors": numcodecs.Zstd(), "filters": [numcodecs.Base64()]},
     ],
-    ids=str,
 )
 def test_other_codecs_are_refused(tmp_path, coding):
     path = _write(tmp_path, **coding)

@@ -17,7 +17,7 @@ from detector.views import turns_sideways, views_of
 
 logger = logging.getLogger(__name__)
 
-_PLANNED = 0.8
+_PLANNED = 0.6
 """Share of the memory that tiles may take; the rest is for what is not counted, such as what an
 allocator holds back (benchmarks/memory.py)."""
 _WORTH = 1.1

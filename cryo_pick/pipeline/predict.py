@@ -254,7 +254,7 @@ def pick_tomogram(
                     opened.origin,
                     picker.refiners,
                     device=choose_device(infer.accelerator),
-                    memory=min(BLOCK_MEMORY, parse_memory(memory) / 6),
+                    memory=min(BLOCK_MEMORY, parse_memory(memory) / 12),
                     **picker.bundle.refiner,
                 )
     return found, warnings

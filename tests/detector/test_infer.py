@@ -249,7 +249,7 @@ def test_nan_from_the_network_is_refused():
 def test_memory_is_obeyed_and_the_plan_is_logged(caplog):
     engine = AverageEngine(bytes_per_voxel=100.0)
     with caplog.at_level(logging.INFO):
-        plan = plan_tiles((100, 200, 300), [engine], InferSettings(memory="50MB"), 1, 2)
+        plan = plan_tiles((100, 200, 300), [engine], InferSettings(memory="90MB"), 1, 2)
     assert np.prod(plan.tile) * 100 < 50e6
     assert plan.n_tiles > 1
     assert plan.evaluations < 2
@@ -261,7 +261,7 @@ def test_memory_is_obeyed_and_the_plan_is_logged(caplog):
 
 def test_several_networks_that_keep_their_memory_share_it():
     engines = [AverageEngine(bytes_per_voxel=100.0) for _ in range(4)]
-    shape, asked = (100, 200, 300), InferSettings(memory="1GB")
+    shape, asked = (100, 200, 300), InferSettings(memory="1.4GB")
     assert plan_tiles(shape, engines, asked, 1, 2).n_tiles == 1
     for engine in engines:
         engine.keeps_buffers = True

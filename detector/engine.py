@@ -2,8 +2,7 @@
 
 `engine=auto` takes, in this order, what benchmarks/engines.py found fastest on each kind of
 machine: torch on a GPU; OpenVINO on a CPU; torch on a CPU where OpenVINO isn't installed or can't
-run the network. ONNX Runtime and TensorRT have to be asked for: the first was slower wherever it
-was measured, the second builds for minutes and has not been measured.
+run the network. ONNX Runtime and TensorRT have to be asked for: neither has been timed yet.
 """
 
 from __future__ import annotations

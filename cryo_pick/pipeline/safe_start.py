@@ -241,7 +241,7 @@ def overfit_one_crop(data: Dataset, runs: Sequence[DataRun], config: Config) -> 
     with tempfile.TemporaryDirectory() as work:
         train_detector(
             samples, len(data.types), config.model, config.loss, plain, train, Path(work),
-            on_progress=lambda _, numbers: seen.append(numbers["loss"]),
+            target=config.target, on_progress=lambda _, numbers: seen.append(numbers["loss"]),
         )  # fmt: skip
     text = f"loss of one crop: {seen[0]:.4g} at first, {seen[-1]:.4g} after {len(seen)} steps"
     if not seen[-1] < LEARNT * seen[0]:

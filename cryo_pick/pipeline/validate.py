@@ -21,6 +21,7 @@ from cryo_pick.pipeline.training_preview import draw_validation
 from cryo_pick.weights import NetworkSpec, load_network, save_network
 from detector.engine_torch import TorchEngine
 from detector.heatmap import Heatmap
+from detector.members import at_heatmap_stride
 from detector.train import output_stride
 from metrics.counts import weighted_mean
 from metrics.thresholds import cut, fit_thresholds
@@ -99,9 +100,8 @@ class DetectorLook:
         """Score of the averaged weights; keeps them if they are good, and draws a picture."""
         optimizer, k = self.config.train.optimizer, len(self.types)
         device = next(module.parameters()).device
-        engine = TorchEngine(
-            module, output_stride(self.spec.network), training_precision(optimizer), device
-        )
+        stride, precision = output_stride(self.spec.network), training_precision(optimizer)
+        engine = at_heatmap_stride(TorchEngine(module, stride, precision, device))
         infer = replace(self.config.infer, views=1)
         plain = Blend(np.ones(k), np.zeros(k), np.zeros(k))
         picks: dict[str, Picks] = {}

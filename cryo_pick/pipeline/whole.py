@@ -26,6 +26,7 @@ from cryo_pick.pipeline.safe_start import check_detector, check_picks, check_ref
 from cryo_pick.pipeline.tables import print_dataset, print_fit
 from cryo_pick.pipeline.train import TrainFolder, fold_assignment, train_all, train_fold
 from cryo_pick.pipeline.workers import run_in_processes
+from detector.members import HEATMAP_STRIDE
 from detector.train import output_stride
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ def check_start(data: Dataset, folds: Mapping[str, int], config: Config, out: Pa
     check_picks(data)
     runs = data.fold(folds, numbers[0], inside=False)
     detector = check_detector(data, runs, config, out)
-    refiner = check_refiner(config, data.types, output_stride(config.model.network))
+    stride = max(HEATMAP_STRIDE, output_stride(config.model.network))
+    refiner = check_refiner(config, data.types, stride)
     total = len(numbers) * (detector.seconds + refiner.seconds)
     logger.info("%d folds of both: about %s of training", len(numbers), duration(total))
 

@@ -95,7 +95,9 @@ def _(scene: Scene) -> list[str]:
     return train(scene, "candidates.threshold=2", "train.folds=1")
 
 
-@case(SETTINGS, "an option that is none", 2, "no option 'adamw' of augment", "known: default, none")
+@case(
+    SETTINGS, "an option that is none", 2, "no option 'adamw' of augment", "known: affine, default"
+)
 def _(scene: Scene) -> list[str]:
     return train(scene, "augment=adamw")
 
@@ -140,7 +142,7 @@ def _(scene: Scene) -> list[str]:
     return train(scene, "data.origin=[0,0,0]", "data.origin_voxels=-0.5")
 
 
-@case(SETTINGS, "a network that is not ours", 2, "model: no part 'os'", "known: shuffle_unet")
+@case(SETTINGS, "a network that is not ours", 2, "no part 'os'", "known: flexunet")
 def _(scene: Scene) -> list[str]:
     return train(scene, "model.network=os", "--dry-run")
 

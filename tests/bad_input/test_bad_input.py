@@ -15,7 +15,10 @@ from tests.bad_input.table import DOCUMENT, table
 # A result of some sort; a command that fails makes none of them. One that ends with 4 makes those
 # of the other runs.
 RESULTS = re.compile(r"(csv|star|npz|html|json|mrc|safetensors|zarr.*)$")
-KEPT = re.compile(r"out/(config\.yaml|environment\.json|run\.log|bundle\.json)|cache/.*\.npy")
+KEPT = re.compile(
+    r"out/(config\.yaml|environment\.json|run\.log|bundle\.json|plan\.json|summary\.json"
+    r"|runs/[^/]+/failed\.json)|cache/.*\.npy"
+)
 PARTIAL = 4
 
 

@@ -139,12 +139,12 @@ def _best_ensemble(
 ) -> None:
     """Print the best ensemble of that many presets."""
     settings = CandidatesSettings(kernel=7, threshold=0.05)
-    tables = {n: np.load(folder / n / "table.npy") for n in names}
+    tables = {n: np.load(folder / n / "table.npy", allow_pickle=False) for n in names}
     results = []
     for members in itertools.combinations(names, size):
         found = {}
         for run, record in judge.runs.items():
-            parts = [np.load(folder / n / f"{run}.npy") for n in members]
+            parts = [np.load(folder / n / f"{run}.npy", allow_pickle=False) for n in members]
             if match:
                 parts = [
                     match_scores(p, tables[n], tables[members[0]])

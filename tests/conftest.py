@@ -1,5 +1,9 @@
 """Property tests: few examples, and no deadline, since the machine may be busy with other work."""
 
+import logging
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -9,3 +13,17 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("cryo-pick")
+
+OURS = ("cryo_pick", "detector", "refiner", "metrics")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Whatever a library or a command does to the process's logging ends with its test."""
+    root = logging.getLogger()
+    before = root.level
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.split(".")[0] in OURS and isinstance(logger, logging.Logger):
+            logger.disabled, logger.propagate = False, True
+    yield
+    root.setLevel(before)

@@ -9,8 +9,8 @@ from cryo_pick.config import Config, compose, from_mapping, schema_keys, to_yaml
 from cryo_pick.config_checks import CHECKS, range_problems
 from cryo_pick.errors import ConfigError
 
-FREE = {"loss.params", "model.params", "refiner.params"}
-"""Keyword arguments, checked where a network or a loss is built."""
+FREE = {"loss.params", "model.params", "refiner.params", "tune.space"}
+"""Free words, checked where a network, a loss or a search is built."""
 
 
 def problem_of(*overrides):

@@ -313,7 +313,7 @@ def test_a_particle_is_pasted_with_its_target_into_free_space():
         radii=np.array([5.0, 5, 5]),
     )  # fmt: skip
     augment = replace(NONE, paste=1.0)
-    batch = CropSampler([none, one], 3, (24, 24, 24), 1, 0.0, augment, 0).batch(0, 12)
+    batch = CropSampler([none, one], 3, (24, 24, 24), 1, 0.0, augment, 0).batch(0, 40)
     pasted = 0
     for image, target in zip(batch["image"][:, 0], batch["target"], strict=True):
         if not image.any():

@@ -74,8 +74,8 @@ def test_batch_size(
 ) -> None:
     real = engine_torch.TorchEngine.__init__
 
-    def batched(self, *args):
-        real(self, *args)
+    def batched(self, *args, **named):
+        real(self, *args, **named)
         self.batch = tiles
 
     monkeypatch.setattr(engine_torch.TorchEngine, "__init__", batched)

@@ -102,4 +102,4 @@ def test_a_damaged_table_is_refused(joined, project, tmp_path, capsys):
     next(iter(values["ensemble"]["members"].values()))["table"][0].pop()
     path.write_text(json.dumps(values))
     assert main(["predict", str(project), "--model", str(copy), "--out", str(tmp_path / "p")]) == 3
-    assert "the bundle is damaged" in capsys.readouterr().err
+    assert "damaged bundle" in capsys.readouterr().err

@@ -81,8 +81,8 @@ def test_a_bundle_comes_back_as_it_was_written(tmp_path) -> None:  # type: ignor
     assert np.isinf(outcome.fits["one_stage"].cut[1])
     bundle = Bundle(
         TYPES, 10.0, "wbp", {"median": 0.0}, ("detector/fold0",), ("refiner/fold0",), outcome.fits,
-        {"threshold": 0.1}, {"views": 1}, {"patch": 40}, outcome.evidence,
-        {"r0": 0}, {"torch": "2"},
+        {"threshold": 0.1}, {"views": 1}, {"patch": 40, "views": 4, "batch_size": 64},
+        outcome.evidence, {"r0": 0}, {"torch": "2"},
     )  # fmt: skip
     write_bundle(tmp_path, bundle)
     read = read_bundle(tmp_path)

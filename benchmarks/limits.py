@@ -1,6 +1,6 @@
 """Time and memory against the number of runs in a project and of candidates in a run.
 
-Run ``python benchmarks/limits.py``; it prints two Markdown tables. Each step is measured
+Run ``python benchmarks/limits.py``; it prints the tables of docs/limits.md. Each step is measured
 in a process of its own at three sizes, ten times apart. The last column says how many times the
 time grew with the last ten times the size: about 10 is linear, 100 would be quadratic; less than 10
 means that a fixed cost is still part of it.
@@ -53,18 +53,19 @@ def random_picks(n: int, rng: np.random.Generator) -> Picks:
 
 def measure_runs(n: int, work: Path, timed: Timed) -> None:
     """A project of `n` runs with a tomogram and ten picks each, its picks as CSV and STAR."""
-    _project(work, n)
+    folder = work / "project"
+    _project(folder, n)
     settings = DataSettings()
-    project = open_project(work)
+    project = open_project(folder)
     with timed("list the runs of a project"):
         names = project.select_runs(settings)
     with timed("read the picks of a project"):
-        truth, types = read_picks(work)
+        truth, types = read_picks(folder)
     with timed("find and open each tomogram"):
-        for source in find_inputs([work], settings):
+        for source in find_inputs([folder], settings):
             source.open()
     with timed("choose every run by name"):
-        find_inputs([work], DataSettings(runs=names))
+        find_inputs([folder], DataSettings(runs=names))
     with timed("write the picks as CSV"):
         write_csv(work / "picks.csv", truth, types)
     with timed("read the picks from CSV"):
@@ -73,9 +74,10 @@ def measure_runs(n: int, work: Path, timed: Timed) -> None:
         write_star(work / "picks.star", truth, types, 10.0)
     with timed("read the picks from STAR"):
         read_star(work / "picks.star", types)
-    words = ["evaluate", str(work / "picks.csv"), str(work), "--json"]
+    words = ["evaluate", str(work / "picks.csv"), str(folder), "--json"]
     with timed("cryo-pick evaluate"), contextlib.redirect_stdout(io.StringIO()):
-        cryo_pick(words)
+        if cryo_pick(words):
+            raise SystemExit("cryo-pick evaluate failed")
 
 
 def _project(folder: Path, n: int) -> None:

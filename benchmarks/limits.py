@@ -1,6 +1,6 @@
 """Time and memory against the number of runs in a project and of candidates in a run.
 
-Run ``python benchmarks/limits.py``; it prints the tables of docs/limits.md. Each step is measured
+Run ``python benchmarks/limits.py``; it prints tables. Each step is measured
 in a process of its own at three sizes, ten times apart. The last column says how many times the
 time grew with the last ten times the size: about 10 is linear, 100 would be quadratic; less than 10
 means that a fixed cost is still part of it.

@@ -59,7 +59,7 @@ def test_an_extra_is_missing_if_one_of_its_requirements_is():
 def test_the_extras_of_this_package_can_be_read():
     requirements = metadata.requires("cryo-pick")
     extras = {m[3] for r in requirements if (m := doctor.REQUIREMENT.fullmatch(r.strip()))}
-    assert extras == {"openvino", "cluster", "view", "sweep", "copick", "test"}
+    assert extras >= {"openvino", "cluster", "view", "sweep", "copick", "test"}
 
 
 def test_disk_test_leaves_nothing_behind(tmp_path):

@@ -63,7 +63,7 @@ def test_a_picker_finds_what_the_command_finds(project, bundle, tmp_path):
 
     out = tmp_path / "out"
     words = ["predict", str(project), "--model", str(bundle), "--out", str(out)]
-    assert main([*words, "infer.engine=torch", "data.runs=[SIM-0000]"]) == 0
+    assert main([*words, "data.runs=[SIM-0000]"]) == 0  # the engine of both is the default
     picker = api.load_bundle(bundle)
     found = api.find_candidates(api.open_tomogram(project, "SIM-0000"), picker)
     picks = api.cut_candidates(found, picker)

@@ -19,7 +19,7 @@ test: $(READY) ## every check and every test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart=0
 
 format: $(READY) ## put the code into the house style
 	$(BIN)/ruff check --fix .

@@ -77,8 +77,10 @@ def test_every_engine_gives_what_torch_gives(engine):
             expected = network(torch.from_numpy(tiles)).numpy()
         got = engine(tiles)
         assert got.dtype == np.float32
-        # fp32 in another order of summation; OpenVINO's instance norm is good to some 1e-4
-        np.testing.assert_allclose(got, expected, atol=2e-3)
+        # fp32 in another order of summation; OpenVINO's instance norm is good to some 1e-4.
+        # bf16, the default where the CPU has it: 8 bits, values up to 4, a few roundings.
+        tolerance = 3e-2 if "bf16" in engine.name else 2e-3
+        np.testing.assert_allclose(got, expected, atol=tolerance)
         again = engine(tiles)
         np.testing.assert_array_equal(got, again)
 
@@ -253,7 +255,7 @@ def test_a_compiled_network_says_the_same(monkeypatch):
         return torch._dynamo.optimize("eager", dynamic=dynamic)(module)
 
     monkeypatch.setattr(torch, "compile", eager)
-    asked = InferSettings(engine="torch", accelerator="cpu", compile=True)
+    asked = InferSettings(engine="torch", accelerator="cpu", precision="fp32", compile=True)
     engine = make_engine(small_network(), asked, 2)
     assert compiled == [False]
     assert "compiled" in engine.name

@@ -50,9 +50,9 @@ def call(words: list[str]) -> Finished:
     return Finished(output, time.monotonic() - started, usage.ru_maxrss / 2**20)
 
 
-def evaluated(picks: Path, truth: Path) -> dict[str, object]:
+def evaluated(picks: Path, truth: Path, *settings: str) -> dict[str, object]:
     """`cryo-pick evaluate --json`."""
-    done = call(["cryo-pick", "evaluate", str(picks), str(truth), "--json"])
+    done = call(["cryo-pick", "evaluate", str(picks), str(truth), "--json", *settings])
     return dict(json.loads(done.output))
 
 
@@ -94,18 +94,17 @@ def main() -> None:
         rows.append((stage, score["score"], done))
     print_tables(trained, rows, per_class)
     if args.full_size:
-        full = work / "full"
+        full, one_run = work / "full", "data.runs=[TS_5_4]"
         if not (full / "copick_config.json").is_file():
             call([sys.executable, str(args.phantom), str(full), "--runs", "1", "--poses", "czii"])
         done = call(
             ["cryo-pick", "predict", str(full), "--model", str(bundle), "--two-stage",
-             "--out", str(work / "full.csv"), "--overwrite", "data.runs=[TS_5_4]"]
+             "--out", str(work / "full.csv"), "--overwrite", one_run]
         )  # fmt: skip
-        score = evaluated(work / "full.csv", full)
+        score = evaluated(work / "full.csv", full, one_run)
         print(
             f"\nOne run of 184x630x630, two stages: {done.seconds:.0f} s with start-up, peak "
-            f"memory "
-            f"{done.gigabytes:.2f} GiB. Weighted F4 over its project: {score['score']:.3f}"
+            f"memory {done.gigabytes:.2f} GiB. Its weighted F4: {score['score']:.3f}"
         )
 
 

@@ -2,6 +2,7 @@
 
 A run of TRUTH counts if it holds a true pick of any class, as for the official scorer, whose truth
 is a table with one row per particle. Picks in other runs, such as unlabelled ones, are ignored.
+`data.runs` and `data.exclude_runs` say which of them to score.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.objects import CZII_TYPES, ParticleTypes
-from cryo_pick.settings import FitSettings
+from cryo_pick.settings import DataSettings, FitSettings
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
     from metrics.evaluate import evaluate
 
     fit = FitSettings() if config is None else config.fit
-    truth, types = _read_truth(args.truth, args.objects, args.truth_user)
+    data = DataSettings() if config is None else config.data
+    truth, types = _read_truth(args.truth, args.objects, args.truth_user, data)
     picks = _read_picks(args.picks, types, args.user, truth)
     result = evaluate(picks, truth, types)
     output = result.to_json()
@@ -110,13 +112,14 @@ def against_json(other: Evaluation, paired: PairedBootstrap, confidence: float) 
 
 
 def _read_truth(
-    path: str, objects: str, user: str | None
+    path: str, objects: str, user: str | None, data: DataSettings
 ) -> tuple[dict[str, Picks], ParticleTypes]:
-    """The truth of every run that has some, and the classes it is scored in."""
+    """The truth of every chosen run that has some, and the classes it is scored in."""
+    from cryo_pick.formats.choices import choose_runs
     from cryo_pick.formats.picks_file import read_picks
 
-    truth, types = read_picks(path, _types(objects), user_id=user)
-    truth = {run: picks for run, picks in truth.items() if len(picks)}
+    found, types = read_picks(path, _types(objects), user_id=user)
+    truth = {run: found[run] for run in choose_runs(list(found), data, path) if len(found[run])}
     if not truth:
         whose = f" of user {user}" if user else ""
         raise InputError(f"{path}: expected true picks{whose} to score against, but got none")
@@ -158,7 +161,9 @@ def _read_picks(
     ignored = [run for run in found if run not in truth]
     if ignored:
         log.warning(
-            "%s: ignored, as TRUTH has no picks in these runs: %s", path, ", ".join(ignored)
+            "%s: ignored, as TRUTH has no picks in these runs, or they are not scored: %s",
+            path,
+            ", ".join(ignored),
         )
     missed = [run for run in truth if run not in found]
     if missed:

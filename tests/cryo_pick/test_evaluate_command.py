@@ -13,6 +13,7 @@ from cryo_pick.formats.copick import create_project
 from cryo_pick.formats.picks_csv import write_csv
 from cryo_pick.objects import CZII_TYPES, ParticleType, ParticleTypes
 from cryo_pick.picks import Picks
+from cryo_pick.settings import DataSettings
 from metrics.evaluate import evaluate
 
 N_PER_CLASS = 8
@@ -149,8 +150,28 @@ def test_runs_without_truth_are_ignored_and_told(tmp_path, capsys, caplog, picks
     run(csv_of(tmp_path / "a.csv", more), tmp_path / "p", "--json")
     printed = json.loads(capsys.readouterr().out)
     assert printed == evaluate({**picks, "run2": Picks.empty()}, truth, CZII_TYPES).to_json()
-    assert "TRUTH has no picks in these runs: unlabelled, strange" in caplog.text
+    assert (
+        "TRUTH has no picks in these runs, or they are not scored: unlabelled, strange"
+        in caplog.text
+    )
     assert "all missed: run2" in caplog.text
+
+
+def test_only_the_chosen_runs_are_scored(tmp_path, capsys, picks, truth):
+    make_project(tmp_path / "p", truth)
+    a = csv_of(tmp_path / "a.csv", {"run1": picks["run1"]})
+    for chosen in ({"runs": ["run1"]}, {"exclude_runs": ["run0", "run2"]}):
+        run(a, tmp_path / "p", "--json", config=Config(data=DataSettings(**chosen)))
+        printed = json.loads(capsys.readouterr().out)
+        alone = evaluate({"run1": picks["run1"]}, {"run1": truth["run1"]}, CZII_TYPES)
+        assert printed == alone.to_json()
+
+
+def test_a_chosen_run_that_is_not_there_is_named(tmp_path, picks, truth):
+    make_project(tmp_path / "p", truth)
+    config = Config(data=DataSettings(runs=["run11"]))
+    with pytest.raises(InputError, match=r"no run 'run11'; .*run1"):
+        run(csv_of(tmp_path / "a.csv", picks), tmp_path / "p", config=config)
 
 
 def test_empty_picks_score_zero(tmp_path, capsys, truth):

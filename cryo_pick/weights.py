@@ -5,6 +5,7 @@ No pickle is ever loaded, and the network's name is looked up among our own part
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -120,12 +121,16 @@ def _check_count(state: Mapping[str, Tensor], spec: NetworkSpec, described: Path
     shapes and no memory; a network that can't be built there is told by building it.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            # Of a layer without channels torch warns only; it is refused below.
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors")
             probe = _build(spec, described)
     except InputError as error:
         if "meta" in str(error).lower():
             return
         raise
+    if empty := [name for name, v in probe.named_parameters() if not v.numel()]:
+        raise RuntimeError(f"a layer without channels: {empty[0]}")
     needed = sum(v.numel() for v in probe.state_dict().values())
     found = sum(v.numel() for v in state.values())
     if needed != found:

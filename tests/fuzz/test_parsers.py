@@ -25,6 +25,17 @@ COSTLY = (
     "mrc",
 )
 """Those of which one example takes more than some milliseconds."""
+NO_CHANNELS = b"""\
+package: detector.networks
+network: shuffle_unet
+params: {channels: [8, 0], blocks: [1, 1]}
+classes: [a]
+voxel_spacing: 20.0
+trained_on: [TS_1]
+patch: 0
+extra: {}
+"""
+"""A network of which torch warns, which is an error here."""
 
 
 @st.composite
@@ -64,6 +75,7 @@ def test_any_bytes_give_a_result_or_a_refusal(
         ("overrides", b"data.runs=" + b"[" * 3000),
         ("overrides", b"data=" + b"x" * 5000),
         ("command-line", b"--nosuch=" + b"x" * 5000),
+        ("network", NO_CHANNELS),
     ],
 )
 def test_what_once_broke_a_parser_is_refused(name: str, data: bytes) -> None:

@@ -119,9 +119,9 @@ def test_joining_a_cluster(tmp_path: Path) -> None:
 
 
 def test_an_address_where_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cryo_pick import cluster
+    from cryo_pick.cluster import opening
 
-    monkeypatch.setattr(cluster, "_PATIENCE", "1s")
+    monkeypatch.setattr(opening, "_PATIENCE", "1s")
     settings = compose(["cluster=127.0.0.1:1"]).cluster
     refused = pytest.raises(ConfigError, match="no Dask scheduler answers")
     with refused, open_cluster(settings, tmp_path):

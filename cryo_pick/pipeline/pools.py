@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 Outcome = RunResult | Failure
 LOOK_AFTER_S = 5.0
 """How often the workers are counted and those that are gone replaced."""
+FETCH_S = 30.0
+"""Seconds for a result to come over; its worker may be gone by then, and the run done again."""
 
 
 class Pool(Protocol):
@@ -112,7 +114,14 @@ class DaskPool:
         except TimeoutError:
             return None
         future = next(iter(finished))
-        return self._tasks.pop(future), self._outcome(future)
+        try:
+            outcome = self._outcome(future)
+        except TimeoutError:
+            # To wait on is to wait for ever where that was the last worker: only `room` asks for
+            # another, and this task is then done by that one.
+            logger.warning("%s: its result did not arrive; waiting again", self._tasks[future].run)
+            return None
+        return self._tasks.pop(future), outcome
 
     def _outcome(self, future: Any) -> Outcome:
         from concurrent.futures import CancelledError
@@ -121,7 +130,7 @@ class DaskPool:
 
         run = str(future.key).rsplit("-", 1)[0]
         try:
-            outcome: Outcome = future.result()
+            outcome: Outcome = future.result(FETCH_S)
         except KilledWorker:
             return Failure(
                 run,

@@ -17,13 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo")
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 PATIENCE_S = 60.0
+ANSWER_S = 30
 
 CONFIG = """\
 ClusterName=loopback
@@ -57,7 +58,11 @@ PartitionName=loop Nodes={host} Default=YES MaxTime=INFINITE State=UP
 
 
 class NoSlurm(Exception):
-    """SLURM can't be started here; the message says why."""
+    """SLURM can't be had here; the message says why."""
+
+
+class SlurmFailed(Exception):
+    """SLURM is here and does not work; the message holds its logs."""
 
 
 def install() -> None:
@@ -70,12 +75,24 @@ def install() -> None:
     """
     if not missing():
         return
-    command = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
-    try:
-        subprocess.run(["apt-get", "update"], check=True, capture_output=True, timeout=300)
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise NoSlurm(f"SLURM can't be installed: {error}") from error
+    for words in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
+        _apt_get(words)
+
+
+def _apt_get(words: list[str]) -> None:
+    # Into a file: a service that the packages start would hold a pipe open for ever. A question
+    # would wait for an answer just as long.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with tempfile.TemporaryFile() as said:
+        try:
+            subprocess.run(
+                ["apt-get", *words], check=True, timeout=300, env=environment,
+                stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError) as error:
+            said.seek(0)
+            text = said.read().decode(errors="replace")[-500:]
+            raise NoSlurm(f"SLURM can't be installed: {error}\n{text}") from error
 
 
 def missing() -> list[str]:
@@ -90,7 +107,9 @@ def slurm(folder: Path, cpus: int = 2) -> Iterator[dict[str, str]]:
     Raises
     ------
     NoSlurm
-        If it can't be started.
+        If it is not installed, or this is not root.
+    SlurmFailed
+        If it does not start.
     """
     if os.geteuid() != 0:
         raise NoSlurm("slurmd runs jobs as root only, and this is another user")
@@ -114,16 +133,13 @@ def slurm(folder: Path, cpus: int = 2) -> Iterator[dict[str, str]]:
         munge = [f"--{name}={folder}/munge.{name}" for name in ("socket", "pid-file", "log-file")]
         munge += [f"--seed-file={folder}/munge.seed", f"--key-file={key}", "--num-threads=1"]
         started.append(_start(["munged", "--foreground", "--force", *munge], folder, environment))
-        _wait(lambda: (folder / "munge.socket").exists(), started, folder)
+        _wait(lambda: (folder / "munge.socket").exists(), started, environment)
         started.append(_start(["slurmctld", "-D"], folder, environment))
         started.append(_start(["slurmd", "-D"], folder, environment))
-        _wait(lambda: _state(environment).startswith("idle"), started, folder)
+        _wait(lambda: _state(environment).startswith("idle"), started, environment)
         yield environment
     finally:
-        subprocess.run(
-            ["scancel", "--signal=KILL", "--state=RUNNING"],
-            env=environment, capture_output=True, check=False, timeout=30,
-        )  # fmt: skip
+        _end_jobs(environment)
         for process in reversed(started):
             process.terminate()
         for process in started:
@@ -134,43 +150,77 @@ def slurm(folder: Path, cpus: int = 2) -> Iterator[dict[str, str]]:
                 process.wait()
 
 
-def jobs(environment: dict[str, str], state: str = "RUNNING") -> list[str]:
-    """Numbers of the jobs in a state."""
-    done = subprocess.run(
-        ["squeue", "--noheader", "--format=%i", f"--states={state}"],
-        env=environment, capture_output=True, text=True, check=True, timeout=30,
-    )  # fmt: skip
+def _end_jobs(environment: dict[str, str]) -> None:
+    """End what is left of the jobs, as well as can be: whatever fails, the daemons end next."""
+    end = time.monotonic() + ANSWER_S
+    try:
+        while (left := jobs(environment, "all")) and time.monotonic() < end:
+            _ask(["scancel", "--signal=KILL", "--full", *left], environment)
+            _ask(["scancel", *left], environment)
+            time.sleep(0.5)
+    except SlurmFailed:
+        return
+
+
+def jobs(environment: dict[str, str], states: str = "RUNNING") -> list[str]:
+    """Numbers of the jobs in some states; "all" leaves out those that are over."""
+    choice = [] if states == "all" else [f"--states={states}"]
+    done = _ask(["squeue", "--noheader", "--format=%i", *choice], environment)
+    if done.returncode:
+        raise SlurmFailed(f"squeue: {done.stderr}\n{said(environment)}")
     return done.stdout.split()
 
 
 def cancel(environment: dict[str, str], job: str) -> None:
     """End a job from outside."""
-    subprocess.run(["scancel", job], env=environment, check=True, timeout=30)
+    done = _ask(["scancel", job], environment)
+    if done.returncode:
+        raise SlurmFailed(f"scancel {job}: {done.stderr}\n{said(environment)}")
+
+
+def said(environment: dict[str, str], *more: Path) -> str:
+    """The ends of the logs of the daemons, and of other files."""
+    folder = Path(environment["SLURM_CONF"]).parent
+    logs = [*sorted([*folder.glob("*.out"), *folder.glob("*.log")]), *more]
+    return "\n".join(f"== {p.name}\n{p.read_text(errors='replace')[-2000:]}" for p in logs)
+
+
+def _ask(words: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command of SLURM, which ends in time."""
+    try:
+        return subprocess.run(
+            words, env=environment, capture_output=True, text=True, check=False, timeout=ANSWER_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SlurmFailed(f"{error}\n{said(environment)}") from error
 
 
 def _start(
     command: list[str], folder: Path, environment: dict[str, str]
 ) -> subprocess.Popen[bytes]:
     with (folder / f"{command[0]}.out").open("wb") as out:
-        return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
+        # Ctrl-C is for the test, which ends the daemons in their order.
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            env=environment, start_new_session=True,
+        )  # fmt: skip
 
 
 def _state(environment: dict[str, str]) -> str:
-    done = subprocess.run(
-        ["sinfo", "--noheader", "--format=%T"],
-        env=environment, capture_output=True, text=True, check=False, timeout=30,
-    )  # fmt: skip
-    return done.stdout.strip()
+    return _ask(["sinfo", "--noheader", "--format=%T"], environment).stdout.strip()
 
 
-def _wait(condition, started: list[subprocess.Popen[bytes]], folder: Path) -> None:
+def _wait(
+    condition: Callable[[], bool],
+    started: list[subprocess.Popen[bytes]],
+    environment: dict[str, str],
+) -> None:
     end = time.monotonic() + PATIENCE_S
     while not condition():
-        ended = [p for p in started if p.poll() is not None]
+        ended = [str(p.args) for p in started if p.poll() is not None]
         if ended or time.monotonic() > end:
-            logs = sorted([*folder.glob("*.out"), *folder.glob("*.log")])
-            said = "\n".join(f"{p.name}: {p.read_text(errors='replace')[-500:]}" for p in logs)
-            raise NoSlurm(f"SLURM did not start:\n{said}")
+            why = f"ended: {ended}" if ended else f"not idle after {PATIENCE_S:.0f} s"
+            raise SlurmFailed(f"SLURM did not start ({why})\n{said(environment)}")
         time.sleep(0.2)
 
 

@@ -60,6 +60,17 @@ def test_every_flag_is_read(program, row):
     assert flags - settings <= read
 
 
+TALKS_TO_PEOPLE = {"demo", "view", "review", "completion"}
+"""Commands whose result is a picture, a page in a browser or a script for a shell."""
+
+
+@pytest.mark.parametrize(("program", "row"), ROWS, ids=IDS)
+def test_every_command_with_a_result_prints_it_as_json(program, row):
+    parser = cryo_pick.command.parser_of(program, row)
+    flags = {option for action in parser._actions for option in action.option_strings}
+    assert ("--json" in flags) == (row.name not in TALKS_TO_PEOPLE)
+
+
 def test_a_flag_that_nobody_reads_would_be_found():
     module = importlib.import_module("cryo_pick.commands.view")
     assert "picks" in names_read(module)

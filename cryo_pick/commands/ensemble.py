@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryo_pick.errors import ConfigError
+from cryo_pick.json_output import add_json, only_json
 
 if TYPE_CHECKING:
     from cryo_pick.config import Config
@@ -24,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-match", action="store_true", help="average scores as they are, without quantiles"
     )
+    add_json(parser)
 
 
 def run(args: argparse.Namespace, config: Config | None) -> int:
@@ -31,7 +33,7 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
     from cryo_pick.config import to_yaml
     from cryo_pick.pipeline.ensemble import join_members, open_members
     from cryo_pick.pipeline.tables import print_fit
-    from cryo_pick.pipeline.whole import open_training_data
+    from cryo_pick.pipeline.whole import open_training_data, summary_of_fits
     from cryo_pick.run_folder import RunFolder
 
     weights = args.weights
@@ -44,8 +46,11 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
     data, _ = open_training_data(members[0].config)
     with RunFolder(args.out, to_yaml(members[0].config)) as folder:
         bundle = join_members(members, data, args.out, match=not args.no_match)
-        folder.write_summary({"f4": {s: f.f4 for s, f in bundle.fits.items()}})
-    print_fit(bundle)
-    print(f"\nbundle: {args.out}")
-    print(f"next: cryo-pick predict TOMOGRAMS --model {args.out} --out picks.csv")
+        summary = summary_of_fits(bundle)
+        folder.write_summary(summary)
+    with only_json(args.json) as answer:
+        answer({"bundle": args.out, **summary})
+        print_fit(bundle)
+        print(f"\nbundle: {args.out}")
+        print(f"next: cryo-pick predict TOMOGRAMS --model {args.out} --out picks.csv")
     return 0

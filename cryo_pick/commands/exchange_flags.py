@@ -1,11 +1,13 @@
-"""Flags and tables that `import` and `export` share."""
+"""Flags, tables and JSON that `import` and `export` share."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from cryo_pick.json_output import add_json
 
 if TYPE_CHECKING:
     from cryo_pick.pipeline.exchange import Row
@@ -47,6 +49,24 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="show what becomes of each name, and write nothing"
     )
+    add_json(parser)
+
+
+def summary_of_rows(rows: Sequence[Row], files: Sequence[str] = ()) -> dict[str, Any]:
+    """What became of each name, with the geometry that is used, and what was written."""
+    runs = {
+        row.run: {
+            "name": row.name,
+            "picks": row.n_picks,
+            "size": row.grid.shape,
+            "voxel_spacing": row.grid.voxel_spacing,
+            "unbinned_size": row.grid.unbinned_shape,
+            "unbinned_pixel": row.grid.unbinned_pixel,
+            "middle_off": row.grid.residual,
+        }
+        for row in rows
+    }
+    return {"files": files, "picks": sum(row.n_picks for row in rows), "runs": runs}
 
 
 def print_rows(rows: Sequence[Row], heading: str) -> None:

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryo_pick.commands.exchange_flags import COPICK, add_shared, print_rows
+from cryo_pick.commands.exchange_flags import COPICK, add_shared, print_rows, summary_of_rows
+from cryo_pick.json_output import Answer, only_json
 
 if TYPE_CHECKING:
     from cryo_pick.config import Config
@@ -42,12 +43,17 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
     from cryo_pick.pipeline.volumes import VOLUMES
 
     format_ = find_format(args.to, (COPICK, *VOLUMES))
-    if format_ is None and args.to != COPICK:
-        return _export_volumes(args, config)
-    return _export_picks(args, config, format_)
+    with only_json(args.json) as answer:
+        if format_ is None and args.to != COPICK:
+            _export_volumes(args, config, answer)
+        else:
+            _export_picks(args, config, format_, answer)
+    return 0
 
 
-def _export_picks(args: argparse.Namespace, config: Config | None, format_: Format | None) -> int:
+def _export_picks(
+    args: argparse.Namespace, config: Config | None, format_: Format | None, answer: Answer
+) -> None:
     from cryo_pick.closest import closest_hint
     from cryo_pick.errors import ConfigError, raise_all
     from cryo_pick.formats.copick import OWN_USER
@@ -74,8 +80,9 @@ def _export_picks(args: argparse.Namespace, config: Config | None, format_: Form
     names = RunNames(frozenset(geometry.unbinned) or None, renames)
     rows = exchange.plan_export(records, geometry, names, settings, args.source)
     if args.dry_run:
+        answer(summary_of_rows(rows))
         print_rows(rows, f"{args.source} to {args.to}")
-        return 0
+        return
     if format_ is None:
         renamed = records.renamed({row.run: row.name for row in rows})
         files = exchange.write_to_project(
@@ -84,8 +91,8 @@ def _export_picks(args: argparse.Namespace, config: Config | None, format_: Form
     else:
         written = exchange.write_export(format_, Path(args.out), records, types, rows)
         files = list(map(str, written))
+    answer(summary_of_rows(rows, files))
     _print_done(files, rows, args.out, format_)
-    return 0
 
 
 def _print_done(files: list[str], rows: list[Row], out: str, format_: Format | None) -> None:
@@ -102,7 +109,7 @@ def _print_done(files: list[str], rows: list[Row], out: str, format_: Format | N
         print(f"next: {format_.next.format(out=out, spacing=shown)}")
 
 
-def _export_volumes(args: argparse.Namespace, config: Config | None) -> int:
+def _export_volumes(args: argparse.Namespace, config: Config | None, answer: Answer) -> None:
     from cryo_pick.formats.inputs import find_inputs
     from cryo_pick.pipeline.volumes import export_volumes, volume_path
     from cryo_pick.settings import DataSettings
@@ -110,9 +117,13 @@ def _export_volumes(args: argparse.Namespace, config: Config | None) -> int:
     runs = find_inputs(args.source, config.data if config else DataSettings())
     out = Path(args.out)
     if args.dry_run:
-        for item in runs:
-            print(f"{item.run}: {volume_path(out, args.to, item.run, len(runs))}")
-        return 0
-    for path in export_volumes(runs, args.to, out):
+        places = {r.run: volume_path(out, args.to, r.run, len(runs)) for r in runs}
+        answer({"files": [], "runs": {run: {"file": path} for run, path in places.items()}})
+        for run, path in places.items():
+            print(f"{run}: {path}")
+        return
+    written = []
+    for item, path in zip(runs, export_volumes(runs, args.to, out), strict=True):
         print(path)
-    return 0
+        written.append((item.run, path))
+    answer({"files": [p for _, p in written], "runs": {run: {"file": p} for run, p in written}})

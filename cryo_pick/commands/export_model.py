@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryo_pick.errors import ConfigError
+from cryo_pick.json_output import add_json, only_json
 
 if TYPE_CHECKING:
     from cryo_pick.config import Config
+    from cryo_pick.pipeline.export import Parity
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,27 +33,40 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PROJECT",
         help="copick project to pick with torch in fp32 and with the files, for the parity report",
     )
+    add_json(parser)
 
 
 def run(args: argparse.Namespace, config: Config | None) -> int:
     """Write the files, and the parity report where there is something to check on."""
     if config is None:
         raise ConfigError("export-model: no config")
-    from rich.console import Console
-    from rich.table import Table
-
     from cryo_pick.pipeline.export import check_parity, export_bundle, write_parity
 
     out = Path(config.out) if config.out else args.bundle / "exported" / args.format
     files = export_bundle(args.bundle, args.format, out, config.infer)
-    for path in files:
-        print(path)
-    if args.check is None:
-        print("no parity report; give --check PROJECT for one")
-        return 0
-    parity = check_parity(args.bundle, args.format, files, args.check, config)
-    write_parity(out / "parity.json", parity)
-    table = Table(title=f"{args.format} against torch in fp32")
+    with only_json(args.json) as answer:
+        for path in files:
+            print(path)
+        if args.check is None:
+            answer({"files": files, "report": None, "parity": None})
+            print("no parity report; give --check PROJECT for one")
+            return 0
+        report = out / "parity.json"
+        parity = check_parity(args.bundle, args.format, files, args.check, config)
+        write_parity(report, parity)
+        runs = {run: asdict(found) for run, found in parity.items()}
+        answer({"files": files, "report": report, "parity": runs})
+        _print_table(f"{args.format} against torch in fp32", parity)
+        print(f"report: {report}")
+    return 0
+
+
+def _print_table(title: str, parity: Mapping[str, Parity]) -> None:
+    """One run a row."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
     for heading in ("run", "largest difference", "picks", "of torch", "overlap", "F4", "of torch"):
         table.add_column(heading)
     for name, p in parity.items():
@@ -59,5 +76,3 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
             f"{p.overlap:.4f}", *f4,
         )  # fmt: skip
     Console().print(table)
-    print(f"report: {out / 'parity.json'}")
-    return 0

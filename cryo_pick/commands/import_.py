@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryo_pick.commands.exchange_flags import COPICK, add_shared, print_rows
+from cryo_pick.commands.exchange_flags import COPICK, add_shared, print_rows, summary_of_rows
+from cryo_pick.json_output import Answer, only_json
 
 if TYPE_CHECKING:
     from cryo_pick.config import Config
@@ -43,14 +44,19 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
     from cryo_pick.pipeline.volumes import VOLUMES
 
     format_ = find_format(args.format, (COPICK, KAGGLE_ZIP, *VOLUMES))
-    if args.format == KAGGLE_ZIP:
-        return _unpack(args)
-    if args.format in VOLUMES:
-        return _import_volumes(args, config)
-    return _import_picks(args, config, format_)
+    with only_json(args.json) as answer:
+        if args.format == KAGGLE_ZIP:
+            _unpack(args, answer)
+        elif args.format in VOLUMES:
+            _import_volumes(args, config, answer)
+        else:
+            _import_picks(args, config, format_, answer)
+    return 0
 
 
-def _import_picks(args: argparse.Namespace, config: Config | None, format_: Format | None) -> int:
+def _import_picks(
+    args: argparse.Namespace, config: Config | None, format_: Format | None, answer: Answer
+) -> None:
     from cryo_pick.formats.run_names import RunNames, parse_renames
     from cryo_pick.pipeline import exchange
     from cryo_pick.pipeline import geometry as geometries
@@ -73,14 +79,15 @@ def _import_picks(args: argparse.Namespace, config: Config | None, format_: Form
             Path(args.source), format_, types, geometry, names, args.single
         )
     if args.dry_run:
+        answer(summary_of_rows(rows))
         print_rows(rows, f"{args.source}, {args.format}")
-        return 0
+        return
     files = _write(args, records, types, rows, to_file)
+    answer(summary_of_rows(rows, files))
     n_picks = sum(row.n_picks for row in rows)
     print(f"{n_picks} picks in {len(rows)} runs: {', '.join(files[:3])}")
     if len(files) > 3:
         print(f"and {len(files) - 3} more files")
-    return 0
 
 
 def _write(
@@ -105,21 +112,22 @@ def _write(
     return list(map(str, exchange.write_export(format_, Path(args.out), records, types, own)))
 
 
-def _unpack(args: argparse.Namespace) -> int:
+def _unpack(args: argparse.Namespace, answer: Answer) -> None:
     from cryo_pick.formats.copick import open_project
     from cryo_pick.formats.kaggle_zip import unpack
 
     if args.dry_run:
+        answer({"source": args.source, "project": args.out})
         print(f"would unpack {args.source} into {args.out}")
-        return 0
+        return
     folder = unpack(args.source, args.out)
     project = open_project(folder)
+    answer({"source": args.source, "project": folder, "runs": project.runs})
     print(f"project of {len(project.runs)} runs: {folder}")
     print(f"next: cryo-pick inspect {folder}")
-    return 0
 
 
-def _import_volumes(args: argparse.Namespace, config: Config | None) -> int:
+def _import_volumes(args: argparse.Namespace, config: Config | None, answer: Answer) -> None:
     from cryo_pick.errors import ConfigError
     from cryo_pick.formats.inputs import find_inputs
     from cryo_pick.pipeline import exchange
@@ -131,11 +139,14 @@ def _import_volumes(args: argparse.Namespace, config: Config | None) -> int:
         raise ConfigError("--tomo-type: give the name that the tomograms get in the project")
     runs = find_inputs(args.source, settings)
     if args.dry_run:
+        answer({"files": [], "runs": {r.run: {"source": r.path} for r in runs}})
         for item in runs:
             print(f"{item.path}: run {item.run}, {settings.tomo_type}")
-        return 0
+        return
     types = exchange.find_types(args.objects, args.out)
     project = exchange.open_or_create(args.out, types)
-    for path in import_volumes(runs, project, settings.tomo_type):
+    written = {}
+    for item, path in zip(runs, import_volumes(runs, project, settings.tomo_type), strict=True):
         print(path)
-    return 0
+        written[item.run] = {"source": item.path, "file": path}
+    answer({"files": [row["file"] for row in written.values()], "runs": written})

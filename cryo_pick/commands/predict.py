@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryo_pick.errors import ConfigError
+from cryo_pick.json_output import add_json, only_json
 
 if TYPE_CHECKING:
     from cryo_pick.config import Config
@@ -53,25 +54,46 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--until-idle", metavar="MINUTES", type=float,
         help="end --watch when nothing new has come for so long (default: when interrupted)",
     )  # fmt: skip
+    add_json(parser)
 
 
 def run(args: argparse.Namespace, config: Config | None) -> int:
-    """Pick every run; 4 if some failed."""
+    """Pick every run; 4 if some failed.
+
+    The failed ones are in the JSON too, which is printed before the error is raised.
+    """
     if config is None or config.out is None:
         raise ConfigError("--out: expected a folder, or a file name ending in .csv or .star")
     if args.until_idle is not None and not (args.watch and args.until_idle > 0):
         raise ConfigError("--until-idle: expected a number of minutes above 0, and --watch")
-    from cryo_pick.config import to_yaml
-    from cryo_pick.pipeline.batch import predict_rounds, prepare_batch, raise_failures
+    from cryo_pick.pipeline.batch import raise_failures
     from cryo_pick.pipeline.output import output_places
     from cryo_pick.pipeline.preview import show_plan
+
+    folder, file = output_places(Path(config.out))
+    with only_json(args.json) as answer:
+        if args.dry_run:
+            answer(show_plan(args.inputs, args.model, config, folder))
+            return 0
+        summary = _predict(args, config, folder, file)
+        answer({"file": file if summary["runs"] else None, "folder": folder, **summary})
+        if summary["runs"]:
+            print(f"\npicks: {file}")
+        raise_failures(summary)
+        print(
+            f"next: cryo-pick evaluate {file} TRUTH\n"
+            f"or cut again: cryo-pick threshold {folder} --out PICKS.csv --set CLASS=SCORE"
+        )
+    return 0
+
+
+def _predict(args: argparse.Namespace, config: Config, folder: Path, file: Path) -> dict[str, Any]:
+    """Pick, and write everything; the summary."""
+    from cryo_pick.config import to_yaml
+    from cryo_pick.pipeline.batch import predict_rounds, prepare_batch
     from cryo_pick.run_folder import RunFolder
     from cryo_pick.signals import preempted_by_signals
 
-    folder, file = output_places(Path(config.out))
-    if args.dry_run:
-        show_plan(args.inputs, args.model, config, folder)
-        return 0
     with preempted_by_signals():
         batch = prepare_batch(
             args.inputs, args.model, config,
@@ -84,14 +106,7 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
         with RunFolder(folder, to_yaml(config)) as opened, closing(rounds):
             for summary in rounds:
                 opened.write_summary(summary)
-    if summary["runs"]:
-        print(f"\npicks: {file}")
-    raise_failures(summary)
-    print(
-        f"next: cryo-pick evaluate {file} TRUTH\n"
-        f"or cut again: cryo-pick threshold {folder} --out PICKS.csv --set CLASS=SCORE"
-    )
-    return 0
+    return summary
 
 
 def _rounds(args: argparse.Namespace, config: Config, batch: Batch) -> Iterable[Sequence[InputRun]]:

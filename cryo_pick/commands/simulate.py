@@ -7,7 +7,9 @@ import logging
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from cryo_pick.json_output import add_json, only_json
 
 if TYPE_CHECKING:
     from cryo_pick.config import Config
@@ -50,6 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a project that simulate made"
     )
+    add_json(parser)
 
 
 def run(args: argparse.Namespace, config: Config | None) -> None:
@@ -82,11 +85,13 @@ def run(args: argparse.Namespace, config: Config | None) -> None:
         summaries = write_simulation(
             args.out, plan, overwrite=args.overwrite, n_workers=n_workers, on_run=on_run
         )
-    _print_table(summaries, CZII_TYPES)
-    project = shlex.quote(str(args.out))
-    print(f"\nproject with exact truth: {args.out}")
-    model = shlex.quote(f"{args.out}-model")
-    print(f"next: cryo-pick train {project} --out {model}")
+    with only_json(args.json) as answer:
+        answer({"project": args.out, **_summary(summaries, CZII_TYPES)})
+        _print_table(summaries, CZII_TYPES)
+        project = shlex.quote(str(args.out))
+        print(f"\nproject with exact truth: {args.out}")
+        model = shlex.quote(f"{args.out}-model")
+        print(f"next: cryo-pick train {project} --out {model}")
 
 
 def _plan(args: argparse.Namespace) -> SimulationPlan:
@@ -113,6 +118,18 @@ def _plan(args: argparse.Namespace) -> SimulationPlan:
         return SimulationPlan(args.runs, tuple(args.size), args.seed, settings, args.densities)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _summary(summaries: list[RunSummary], types: ParticleTypes) -> dict[str, Any]:
+    """Picks per class, of all runs and of each, and molecules that found no room."""
+    each = [dict(zip(types.names, s.n_picks, strict=True)) for s in summaries]
+    return {
+        "picks": {name: sum(picks[name] for picks in each) for name in types.names},
+        "runs": {
+            s.run: {"picks": picks, "dropped": s.n_dropped}
+            for s, picks in zip(summaries, each, strict=True)
+        },
+    }
 
 
 def _print_table(summaries: list[RunSummary], types: ParticleTypes) -> None:

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from cryo_pick.errors import ConfigError
+from cryo_pick.json_output import add_json, only_json
 
 if TYPE_CHECKING:
     from cryo_pick.config import Config
@@ -22,11 +23,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="check data, time and memory, and stop"
     )
+    add_json(parser)
 
 
 def run(args: argparse.Namespace, config: Config | None) -> int:
     """Train, fit, report; print the table and what to do next."""
-    from functools import partial
     from pathlib import Path
 
     if config is None or config.out is None:
@@ -43,14 +44,17 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
             "nodes=M, which set both"
         )
     join_processes(config.train.optimizer)
-    if args.dry_run:
-        first_only(partial(check_only, config))
-        return 0
-    out = Path(config.out)
-    with RunFolder(out, to_yaml(config), writes=is_first()) as folder:
-        folder.write_summary(train_bundle(config, out))
-    if not is_first():
-        return 0
-    print(f"\nbundle: {out}\nreport: {out / 'report.html'}")
-    print(f"next: cryo-pick predict TOMOGRAMS --model {out} --out picks.csv")
+    with only_json(args.json) as answer:
+        if args.dry_run:
+            first_only(lambda: answer(check_only(config)))
+            return 0
+        out = Path(config.out)
+        with RunFolder(out, to_yaml(config), writes=is_first()) as folder:
+            summary = train_bundle(config, out)
+            folder.write_summary(summary)
+        if not is_first():
+            return 0
+        answer({"bundle": out, "report": out / "report.html", **summary})
+        print(f"\nbundle: {out}\nreport: {out / 'report.html'}")
+        print(f"next: cryo-pick predict TOMOGRAMS --model {out} --out picks.csv")
     return 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryo_pick.errors import ConfigError
+from cryo_pick.json_output import add_json, only_json
 
 if TYPE_CHECKING:
     from cryo_pick.config import Config
@@ -23,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", dest="config.tune.workers", metavar="N", type=int, help="processes"
     )
+    add_json(parser)
 
 
 def run(args: argparse.Namespace, config: Config | None) -> int:
@@ -31,9 +33,6 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
 
     if config is None or config.out is None:
         raise ConfigError("--out: expected a folder for the search")
-    from rich.console import Console
-    from rich.table import Table
-
     from cryo_pick.config import to_yaml
     from cryo_pick.pipeline.tune import BEST, TuneJob, tune
     from cryo_pick.run_folder import RunFolder
@@ -42,6 +41,19 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
     with RunFolder(out, to_yaml(config)) as folder:
         found = tune(TuneJob(tuple(args.settings), args.config, out))
         folder.write_summary(found)
+    with only_json(args.json) as answer:
+        answer({"config": out / BEST, **found})
+        _print_table(found)
+        print(f"best: {out / BEST}")
+        print(f"next: detector train --config {out / BEST} --out DETECTOR")
+    return 0
+
+
+def _print_table(found: dict[str, Any]) -> None:
+    """The trials, the best first."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(title=f"{len(found['trials'])} trials; the best is number {found['best']}")
     table.add_column("trial", justify="right")
     table.add_column("state")
@@ -52,6 +64,3 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
         settings = " ".join(trial["settings"])
         table.add_row(str(trial["number"]), trial["state"], score, settings)
     Console().print(table)
-    print(f"best: {out / BEST}")
-    print(f"next: detector train --config {out / BEST} --out DETECTOR")
-    return 0

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -26,26 +27,30 @@ from refiner.blend import blended_scores
 logger = logging.getLogger(__name__)
 
 
-def show_plan(inputs: Sequence[str], model: Path, config: Config, folder: Path) -> None:
-    """What `--dry-run` prints: each run, its size and spacing, and what is done already."""
+def show_plan(inputs: Sequence[str], model: Path, config: Config, folder: Path) -> dict[str, Any]:
+    """Print each run, its size and spacing, and what is done already; the same as plain values."""
     bundle = read_bundle(model)
     table = Table(
         title=f"{len(bundle.types)} classes, {bundle.voxel_spacing:.3f} Å per voxel in the bundle"
     )
     for heading in ("run", "voxels z y x", "Å per voxel", "result"):
         table.add_column(heading)
+    runs: dict[str, Any] = {}
     for source in find_inputs(inputs, config.data):
         try:
             t = source.open()
             row = [" ".join(map(str, t.shape)), f"{sum(t.voxel_spacing) / 3:.3f}"]
+            found: dict[str, Any] = {"shape": t.shape, "voxel_spacing": t.voxel_spacing}
         except InputError as error:
-            row = [str(error), ""]
+            row, found = [str(error), ""], {"error": str(error)}
         there = (run_folder(folder, source.run) / DONE).is_file()
         table.add_row(source.run, *row, "there; skipped if up to date" if there else "to do")
+        runs[source.run] = {"path": source.path, **found, "done": there}
     Console().print(table)
     if config.cluster.kind in ("slurm", "pbs"):
         print(f"{config.cluster.workers} jobs such as:\n")
         print(job_script(config.cluster, folder), end="")
+    return {"folder": folder, "runs": runs}
 
 
 def log_outcome(outcome: RunResult | Failure) -> None:

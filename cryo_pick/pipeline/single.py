@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from cryo_pick.config import Config, to_yaml
 from cryo_pick.errors import ConfigError, InputError
+from cryo_pick.json_output import Answer
 from cryo_pick.pipeline.dataset import Dataset
 from cryo_pick.pipeline.heatmaps import read_heatmap
 from cryo_pick.pipeline.processes import first_only, is_first, join_processes
@@ -15,7 +17,7 @@ from cryo_pick.pipeline.safe_start import (
     check_refiner,
     overfit_one_crop,
 )
-from cryo_pick.pipeline.tables import print_dataset
+from cryo_pick.pipeline.tables import print_dataset, summary_of_dataset
 from cryo_pick.pipeline.train import (
     TrainFolder,
     predict_fold,
@@ -27,10 +29,11 @@ from cryo_pick.run_folder import RunFolder
 from cryo_pick.weights import load_network
 
 
-def train_detector_command(config: Config, *, dry_run: bool = False) -> None:
+def train_detector_command(config: Config, answer: Answer, *, dry_run: bool = False) -> None:
     """Train one detector on every run, or on those outside `train.fold`.
 
-    With `dry_run`, only check data and settings, and draw what it would learn from.
+    With `dry_run`, only check data and settings, and draw what it would learn from. `answer` is
+    told what came of it.
     """
     out = Path(str(config.out))
     join_processes(config.train.optimizer)
@@ -38,33 +41,42 @@ def train_detector_command(config: Config, *, dry_run: bool = False) -> None:
     _check_fold(config, set(folds.values()))
     runs = data.fold(folds, config.train.fold, inside=False)
 
-    def check() -> None:
+    def check() -> dict[str, Any]:
         print_dataset(data, folds)
         check_picks(data)
-        check_detector(data, runs, config, out)
+        expected = check_detector(data, runs, config, out)
+        return {**summary_of_dataset(data, folds), "seconds": round(expected.seconds, 1)}
+
+    def overfit() -> None:
+        found = overfit_one_crop(data, runs, config)
+        answer({"overfit_one": found})
+        print(found)
 
     if dry_run:
-        first_only(check)
+        first_only(lambda: answer(check()))
         return
     if config.train.overfit_one:
         first_only(check)
-        first_only(lambda: print(overfit_one_crop(data, runs, config)))
+        first_only(overfit)
         return
     with RunFolder(out, to_yaml(config), writes=is_first()) as folder:
         first_only(check)
         train_detector_fold(data, folds, config.train.fold, config, out / "detector", out / "work")
-        folder.write_summary(
-            {"trained_on": [r.name for r in data.fold(folds, config.train.fold, inside=False)]}
-        )
+        summary = {"trained_on": [r.name for r in runs]}
+        folder.write_summary(summary)
     if not is_first():
         return
+    answer({"weights": out / "detector.safetensors", **summary})
     left = "" if config.train.fold is None else f" fold={config.train.fold}"
     print(f"weights: {out / 'detector.safetensors'}")
     print(f"next: detector predict data={config.data.project} model={out} out=CANDIDATES{left}")
 
 
-def predict_detector_command(config: Config) -> None:
-    """Candidates of the runs of `train.fold`, or of those that the detector never saw."""
+def predict_detector_command(config: Config, answer: Answer) -> None:
+    """Candidates of the runs of `train.fold`, or of those that the detector never saw.
+
+    `answer` is told where they are.
+    """
     out, weights = Path(str(config.out)), Path(str(config.model.path)) / "detector"
     data, folds = open_training_data(config)
     _check_fold(config, set(folds.values()))
@@ -79,15 +91,17 @@ def predict_detector_command(config: Config) -> None:
         )
     with RunFolder(out, to_yaml(config)) as folder:
         predict_fold(runs, data.types, weights, config, TrainFolder(out))
-        folder.write_summary({"runs": [r.name for r in runs]})
+        summary = {"runs": [r.name for r in runs]}
+        folder.write_summary(summary)
+    answer({"candidates": out / "oof", **summary})
     print(f"candidates: {out / 'oof'}")
     print(f"next: refiner train data={config.data.project} candidates={out} out=REFINER")
 
 
-def train_refiner_command(config: Config, *, dry_run: bool = False) -> None:
+def train_refiner_command(config: Config, answer: Answer, *, dry_run: bool = False) -> None:
     """Train one refiner on the runs that have candidates, without those of `train.fold`.
 
-    With `dry_run`, only check data and settings.
+    With `dry_run`, only check data and settings. `answer` is told what came of it.
     """
     join_processes(config.refiner.optimizer)
     out, source = Path(str(config.out)), TrainFolder(Path(str(config.candidates.path)))
@@ -101,21 +115,24 @@ def train_refiner_command(config: Config, *, dry_run: bool = False) -> None:
         )
     chosen = Dataset(data.types, runs)
 
-    def check() -> None:
+    def check() -> dict[str, Any]:
         print_dataset(chosen, folds)
         stride = read_heatmap(source.heatmap(next(iter(runs)))).stride
-        check_refiner(config, data.types, stride)
+        expected = check_refiner(config, data.types, stride)
+        return {**summary_of_dataset(chosen, folds), "seconds": round(expected.seconds, 1)}
 
     if dry_run:
-        first_only(check)
+        first_only(lambda: answer(check()))
         return
     with RunFolder(out, to_yaml(config), writes=is_first()) as folder:
         first_only(check)
         train_refiner_fold(
             chosen, folds, config.train.fold, config, source, out / "refiner", out / "work"
         )
-        folder.write_summary({"runs": list(runs)})
+        summary = {"runs": list(runs)}
+        folder.write_summary(summary)
     if is_first():
+        answer({"weights": out / "refiner.safetensors", **summary})
         print(f"weights: {out / 'refiner.safetensors'}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,16 @@ def print_dataset(data: Dataset, folds: Mapping[str, int]) -> None:
             kind.name, f"{kind.radius:g}", f"{kind.weight:g}", str(sum(each)), spread, *in_folds
         )
     Console().print(table)
+
+
+def summary_of_dataset(data: Dataset, folds: Mapping[str, int]) -> dict[str, Any]:
+    """What a training would learn from, as plain values: fold and picks of each run."""
+    names = data.types.names
+    runs = {}
+    for run, found in data.runs.items():
+        counts = np.bincount(found.truth.classes, minlength=len(names)).tolist()
+        runs[run] = {"fold": folds.get(run), "picks": dict(zip(names, counts, strict=True))}
+    return {"voxel_spacing": data.voxel_spacing, "runs": runs}
 
 
 def _parts_of(

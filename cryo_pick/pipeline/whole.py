@@ -23,7 +23,7 @@ from cryo_pick.pipeline.fit import FitOutcome
 from cryo_pick.pipeline.processes import first_only, is_first
 from cryo_pick.pipeline.results import TIMINGS, fit_bundle, load_report_data
 from cryo_pick.pipeline.safe_start import check_detector, check_picks, check_refiner
-from cryo_pick.pipeline.tables import print_dataset, print_fit
+from cryo_pick.pipeline.tables import print_dataset, print_fit, summary_of_dataset
 from cryo_pick.pipeline.train import TrainFolder, fold_assignment, train_all, train_fold
 from cryo_pick.pipeline.workers import run_in_processes
 from detector.members import HEATMAP_STRIDE
@@ -44,17 +44,21 @@ def open_training_data(config: Config) -> tuple[Dataset, dict[str, int]]:
     return data, folds
 
 
-def check_only(config: Config) -> None:
-    """Check data and settings, print what is there and what it will take; train nothing.
+def check_only(config: Config) -> dict[str, Any]:
+    """Check data and settings, print and return what is there and what it will take.
 
     Target previews are written where an output folder is named.
     """
     data, folds = open_training_data(config)
-    check_start(data, folds, config, None if config.out is None else Path(config.out))
+    seconds = check_start(data, folds, config, None if config.out is None else Path(config.out))
+    return {**summary_of_dataset(data, folds), "seconds": round(seconds, 1)}
 
 
-def check_start(data: Dataset, folds: Mapping[str, int], config: Config, out: Path | None) -> None:
-    """All that is looked at before the first step; see :mod:`cryo_pick.pipeline.safe_start`."""
+def check_start(data: Dataset, folds: Mapping[str, int], config: Config, out: Path | None) -> float:
+    """All that is looked at before the first step; about how many seconds of training follow.
+
+    See :mod:`cryo_pick.pipeline.safe_start`.
+    """
     from detector.combinations import check_training
 
     check_training(config.model, config.target, config.loss, config.augment)
@@ -67,6 +71,7 @@ def check_start(data: Dataset, folds: Mapping[str, int], config: Config, out: Pa
     refiner = check_refiner(config, data.types, stride)
     total = len(numbers) * (detector.seconds + refiner.seconds)
     logger.info("%d folds of both: about %s of training", len(numbers), duration(total))
+    return total
 
 
 def fold_slots(config: Config, n_folds: int) -> list[dict[str, str]]:
@@ -98,7 +103,7 @@ def train_bundle(config: Config, out: Path) -> dict[str, Any]:
     """Train on a project and write a bundle with its report into a folder; the summary."""
     started = time.monotonic()
     data, folds = open_training_data(config)
-    first_only(partial(check_start, data, folds, config, out))
+    first_only(lambda: check_start(data, folds, config, out))
     seconds = train_all(data, folds, config, out, partial(train_side_by_side, config, out))
     if not is_first():
         return {}
@@ -129,17 +134,31 @@ def summary_of(
 ) -> dict[str, Any]:
     """Numbers for summary.json."""
     return {
-        "f4": {stage: fit.f4 for stage, fit in bundle.fits.items()},
-        "thresholds": {
-            stage: dict(zip(bundle.types.names, fit.cut.tolist(), strict=True))
-            for stage, fit in bundle.fits.items()
-        },
+        **summary_of_fit(bundle, outcome),
+        "seconds": {**seconds, "total": round(total, 1)},
+    }
+
+
+def summary_of_fit(bundle: Bundle, outcome: FitOutcome) -> dict[str, Any]:
+    """The same of a fit alone, which took no steps."""
+    return {
+        **summary_of_fits(bundle),
         "evidence": outcome.evidence,
         "picks": {
             stage: {run: int(np.sum(len(p))) for run, p in picks.items()}
             for stage, picks in outcome.nested.items()
         },
-        "seconds": {**seconds, "total": round(total, 1)},
+    }
+
+
+def summary_of_fits(bundle: Bundle) -> dict[str, Any]:
+    """Scores and thresholds that a bundle holds, by stage; no threshold is infinity."""
+    return {
+        "f4": {stage: fit.f4 for stage, fit in bundle.fits.items()},
+        "thresholds": {
+            stage: dict(zip(bundle.types.names, fit.cut.tolist(), strict=True))
+            for stage, fit in bundle.fits.items()
+        },
     }
 
 

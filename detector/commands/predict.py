@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from cryo_pick.errors import ConfigError
+from cryo_pick.json_output import add_json, only_json
 
 if TYPE_CHECKING:
     from cryo_pick.config import Config
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add paths and flags."""
     parser.add_argument("--out", dest="config.out", metavar="DIR", help="folder of the candidates")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace, config: Config | None) -> int:
@@ -24,5 +26,7 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
         raise ConfigError("out: expected a folder; give out=DIR")
     if config.model.path is None:
         raise ConfigError("model: expected a folder made by detector train; give model=DIR")
-    import_module("cryo_pick.pipeline.single").predict_detector_command(config)
+    single = import_module("cryo_pick.pipeline.single")
+    with only_json(args.json) as answer:
+        single.predict_detector_command(config, answer)
     return 0

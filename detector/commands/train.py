@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from cryo_pick.errors import ConfigError
+from cryo_pick.json_output import add_json, only_json
 
 if TYPE_CHECKING:
     from cryo_pick.config import Config
@@ -17,6 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="check data, time and memory, and stop"
     )
+    add_json(parser)
 
 
 def run(args: argparse.Namespace, config: Config | None) -> int:
@@ -26,5 +28,7 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
     if config is None or config.out is None:
         raise ConfigError("out: expected a folder; give out=DIR")
     # The orchestration joins both stages and so lies above this package.
-    import_module("cryo_pick.pipeline.single").train_detector_command(config, dry_run=args.dry_run)
+    single = import_module("cryo_pick.pipeline.single")
+    with only_json(args.json) as answer:
+        single.train_detector_command(config, answer, dry_run=args.dry_run)
     return 0

@@ -326,13 +326,18 @@ def _fit(scene: Scene, text: str | None = None, **settings: Any) -> list[str]:
     """Fit a trained folder with another config.yaml."""
     path: Path = scene.trained / "config.yaml"
     path.write_text(json.dumps(settings) if text is None else text)
-    return ["fit", str(scene.trained), *FAST]
+    return ["fit", str(scene.trained)]
 
 
 @case(FOLDER, "a folder that was not trained", 3, "trained", "config.yaml is missing")
 def _(scene: Scene) -> list[str]:
     (scene.trained / "config.yaml").unlink()
-    return ["fit", str(scene.trained), *FAST]
+    return ["fit", str(scene.trained)]
+
+
+@case(FOLDER, "a fit with a setting of the training", 2, "train.optimizer.steps=5", "of fit and data")
+def _(scene: Scene) -> list[str]:
+    return ["fit", str(scene.trained), "train.optimizer.steps=5", "fit.beta=2"]
 
 
 @case(FOLDER, "a config.yaml that runs code", 3, "config.yaml", "not readable as YAML", "python")

@@ -335,7 +335,9 @@ def _(scene: Scene) -> list[str]:
     return ["fit", str(scene.trained)]
 
 
-@case(FOLDER, "a fit with a setting of the training", 2, "train.optimizer.steps=5", "of fit and data")
+@case(
+    FOLDER, "a fit with a setting of the training", 2, "train.optimizer.steps=5", "of fit and data"
+)
 def _(scene: Scene) -> list[str]:
     return ["fit", str(scene.trained), "train.optimizer.steps=5", "fit.beta=2"]
 

@@ -106,7 +106,7 @@ def bootstrap_score(
     """
     table = counts_by_run(picks_by_run, truth_by_run, types)
     drawn = _fbetas(table, resample(len(table), n_resamplings, rng), beta)
-    low, high = _percentiles(weighted_mean(drawn, types.weights), confidence)
+    low, high = percentiles(weighted_mean(drawn, types.weights), confidence)
     value = weighted_mean(_fbetas(table, _once(table), beta)[0], types.weights)
     return Interval(float(value), low, high)
 
@@ -146,10 +146,10 @@ def bootstrap_classes(
     table = counts_by_run(picks_by_run, truth_by_run, types)
     weights = np.concatenate([_once(table), resample(len(table), n_resamplings, rng)])
     tp, fp, fn = np.moveaxis(np.tensordot(weights, table, axes=1), -1, 0)
-    ratios = (fbeta(tp, fp, fn, beta), _share(tp, tp + fp), _share(tp, tp + fn))
+    ratios = (fbeta(tp, fp, fn, beta), share(tp, tp + fp), share(tp, tp + fn))
     return [
         ClassIntervals(
-            *(Interval(float(r[0, k]), *_percentiles(r[1:, k], confidence)) for r in ratios)
+            *(Interval(float(r[0, k]), *percentiles(r[1:, k], confidence)) for r in ratios)
         )
         for k in range(len(types))
     ]
@@ -230,7 +230,7 @@ def bootstrap_thresholds(
     intervals = []
     for hits in hits_per_class(picks_by_run, truth_by_run, types):
         drawn = [best_threshold(hits.curve(w), beta, smoothing).threshold for w in weights]
-        low, high = _percentiles(np.array(drawn), confidence)
+        low, high = percentiles(np.array(drawn), confidence)
         value = best_threshold(hits.curve(), beta, smoothing).threshold
         intervals.append(Interval(value, low, high))
     return intervals
@@ -244,7 +244,7 @@ def _fbetas(
     return fbeta(summed[..., 0], summed[..., 1], summed[..., 2], beta)
 
 
-def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+def share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
     """Part by whole; 0 where the whole is none."""
     return np.asarray(np.where(whole > 0, part / np.maximum(whole, 1), 0.0))
 
@@ -254,7 +254,7 @@ def _once(table: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.ones((1, len(table)), np.int64)
 
 
-def _percentiles(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+def percentiles(values: NDArray[np.float64], confidence: float) -> tuple[float, float]:
     """The ends of the central interval; always values that occur, so infinities do no harm."""
     if not 0 < confidence < 1:
         raise ValueError(
@@ -270,4 +270,4 @@ def _difference(
 ) -> Difference:
     """Summarise resampled differences."""
     probability = float((drawn > 0).mean() + (drawn == 0).mean() / 2)
-    return Difference(float(value), *_percentiles(drawn, confidence), probability)
+    return Difference(float(value), *percentiles(drawn, confidence), probability)

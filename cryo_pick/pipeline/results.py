@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from cryo_pick.pipeline.copies import is_copy, original, turned
 from cryo_pick.pipeline.dataset import Dataset, load_dataset
 from cryo_pick.pipeline.fit import FLOOR, FitOutcome, fit_candidates
 from cryo_pick.pipeline.guards import intensity_summary
+from cryo_pick.pipeline.spent import read_spent
 from cryo_pick.pipeline.surprises import DENSITY, densities
 from cryo_pick.report.data import ReportData, RunResult
 from cryo_pick.tomogram import Tomogram
@@ -32,8 +32,6 @@ from metrics.thresholds import cut
 from refiner.blend import scored_picks
 
 logger = logging.getLogger(__name__)
-
-TIMINGS = "timings.json"
 
 
 def read_config(folder: Path) -> Config:
@@ -177,8 +175,7 @@ def load_report_data(folder: Path) -> tuple[ReportData, Callable[[str], Tomogram
         for run, c in candidates.items()
         if not is_copy(run)
     )
-    timings_file = folder / TIMINGS
-    timings = json.loads(timings_file.read_text(encoding="utf-8")) if timings_file.is_file() else {}
+    spent = read_spent(folder)
     report = ReportData(
         title=f"cryo-pick: out-of-fold results of {Path(str(config.data.project)).name}",
         types=data.types,
@@ -195,7 +192,8 @@ def load_report_data(folder: Path) -> tuple[ReportData, Callable[[str], Tomogram
             else "none",
             **bundle.versions,
         },
-        timings=timings,
+        timings=spent.seconds,
+        memory=spent.memory,
         notes=_notes(bundle),
         smoothing=config.fit.smoothing,
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +28,7 @@ from cryo_pick.pipeline.copies import original, with_copies
 from cryo_pick.pipeline.dataset import DataRun, Dataset
 from cryo_pick.pipeline.heatmaps import find_candidates, read_heatmap, write_heatmap
 from cryo_pick.pipeline.processes import first_only
+from cryo_pick.pipeline.spent import Spent, spending
 from cryo_pick.pipeline.start_weights import starting_weights
 from cryo_pick.pipeline.validate import DetectorLook, RefinerLook, choose_runs, watch_of
 from cryo_pick.weights import NetworkSpec, load_network, save_network
@@ -332,33 +332,33 @@ def train_all(
     config: Config,
     root: Path,
     ahead: Callable[[str, Sequence[int]], None] = lambda stage, numbers: None,
-) -> dict[str, float]:
-    """Every step up to scored out-of-fold candidates; seconds per step.
+) -> Spent:
+    """Every step up to scored out-of-fold candidates; what each took.
 
     `ahead` is told a stage and its folds before they are trained in turn, and may train them
     elsewhere: weights that are there are taken.
     """
     folder = TrainFolder(root)
-    seconds: dict[str, float] = {}
+    spent = Spent({}, {})
     numbers = sorted(set(folds.values()))
-    with _timed(seconds, "detectors"):
+    with spending(spent, "detectors"):
         ahead("detector", numbers)
         for fold in numbers:
             train_fold(data, folds, fold, config, folder, "detector")
-    with _timed(seconds, "out-of-fold candidates"):
+    with spending(spent, "out-of-fold candidates"):
         for fold in numbers:
             runs = with_copies(data.fold(folds, fold, inside=True), config.fit.turned_copies)
             weights = folder.detector(fold)
             first_only(partial(predict_fold, runs, data.types, weights, config, folder))
-    with _timed(seconds, "refiners"):
+    with spending(spent, "refiners"):
         ahead("refiner", numbers)
         for fold in numbers:
             train_fold(data, folds, fold, config, folder, "refiner")
-    with _timed(seconds, "out-of-fold scores"):
+    with spending(spent, "out-of-fold scores"):
         for fold in numbers:
             runs = with_copies(data.fold(folds, fold, inside=True), config.fit.turned_copies)
             first_only(partial(score_fold, runs, folder.refiner(fold), config, folder))
-    return seconds
+    return spent
 
 
 def _identity(*parts: Any) -> str:
@@ -432,10 +432,3 @@ def _log_result(what: str, result: FitResult) -> None:
         "%s: %d steps in %s, loss %.4g, waiting for data %.1f %% of the time",
         what, result.steps, duration(result.seconds), result.loss, 100 * result.waiting_share,
     )  # fmt: skip
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    seconds[name] = round(time.monotonic() - started, 1)

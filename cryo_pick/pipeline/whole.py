@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -15,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from cryo_pick.config import Config
-from cryo_pick.files import write_text_atomic
 from cryo_pick.logs import duration
 from cryo_pick.pipeline.bundle import Bundle
 from cryo_pick.pipeline.dataset import Dataset, check_folds, load_dataset
 from cryo_pick.pipeline.fit import FitOutcome
 from cryo_pick.pipeline.processes import first_only, is_first
-from cryo_pick.pipeline.results import TIMINGS, fit_bundle, load_report_data
+from cryo_pick.pipeline.results import fit_bundle, load_report_data
 from cryo_pick.pipeline.safe_start import check_detector, check_picks, check_refiner
+from cryo_pick.pipeline.spent import Spent, read_spent, write_spent
 from cryo_pick.pipeline.tables import print_dataset, print_fit, summary_of_dataset
 from cryo_pick.pipeline.train import TrainFolder, fold_assignment, train_all, train_fold
 from cryo_pick.pipeline.workers import run_in_processes
@@ -104,19 +103,18 @@ def train_bundle(config: Config, out: Path) -> dict[str, Any]:
     started = time.monotonic()
     data, folds = open_training_data(config)
     first_only(lambda: check_start(data, folds, config, out))
-    seconds = train_all(data, folds, config, out, partial(train_side_by_side, config, out))
+    spent = train_all(data, folds, config, out, partial(train_side_by_side, config, out))
     if not is_first():
         return {}
-    before = _earlier(out)
-    seconds = {name: max(value, before.get(name, 0.0)) for name, value in seconds.items()}
-    write_text_atomic(out / TIMINGS, json.dumps(seconds, indent=1))
+    spent = spent.at_least(read_spent(out))
+    write_spent(out, spent)
     bundle, outcome = fit_bundle(out, data, folds, config)
     write_report_of(out)
     shutil.rmtree(out / "work" / "heatmaps", ignore_errors=True)
     print_fit(bundle)
     total = time.monotonic() - started
     logger.info("done in %s", duration(total))
-    return summary_of(bundle, outcome, seconds, total)
+    return summary_of(bundle, outcome, spent, total)
 
 
 def write_report_of(out: Path) -> Path:
@@ -129,13 +127,12 @@ def write_report_of(out: Path) -> Path:
     return path
 
 
-def summary_of(
-    bundle: Bundle, outcome: FitOutcome, seconds: Mapping[str, float], total: float
-) -> dict[str, Any]:
+def summary_of(bundle: Bundle, outcome: FitOutcome, spent: Spent, total: float) -> dict[str, Any]:
     """Numbers for summary.json."""
     return {
         **summary_of_fit(bundle, outcome),
-        "seconds": {**seconds, "total": round(total, 1)},
+        "seconds": {**spent.seconds, "total": round(total, 1)},
+        "peak_memory_bytes": spent.memory,
     }
 
 
@@ -160,11 +157,3 @@ def summary_of_fits(bundle: Bundle) -> dict[str, Any]:
             for stage, fit in bundle.fits.items()
         },
     }
-
-
-def _earlier(out: Path) -> dict[str, float]:
-    """Seconds of steps that an earlier start of the same training did."""
-    path = out / TIMINGS
-    if not path.is_file():
-        return {}
-    return {str(k): float(v) for k, v in json.loads(path.read_text(encoding="utf-8")).items()}

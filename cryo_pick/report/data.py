@@ -52,6 +52,8 @@ class ReportData:
         What was run, by name.
     timings
         Seconds of each step, in order.
+    memory
+        Bytes of main memory at the peak of each step, where that is known.
     notes
         Remarks for the reader, shown at the top.
     smoothing
@@ -67,6 +69,7 @@ class ReportData:
     folds: Mapping[str, int] | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
+    memory: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     smoothing: float = 0.0
 

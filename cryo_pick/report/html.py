@@ -208,6 +208,7 @@ def _environment() -> Environment:
     environment.filters["angstrom"] = lambda v: "–" if v is None else f"{v:.1f}"
     environment.filters["signed"] = lambda v: f"{v:+.3f}".replace("-", "−")
     environment.filters["duration"] = duration
+    environment.filters["bytes"] = lambda v: f"{v / 2**30:.2f} GiB"
     return environment
 
 

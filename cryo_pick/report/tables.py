@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.picks import Picks
-from cryo_pick.report.data import ReportData, weighted_types
+from cryo_pick.report.data import ReportData
 from metrics import (
     Counts,
     ThresholdChoice,
@@ -23,6 +23,8 @@ from metrics import (
 from metrics.bootstrap import ClassIntervals, bootstrap_classes
 from metrics.ceiling import Ceiling
 from metrics.curves import ClassHits
+from metrics.doubt import RunIntervals, run_intervals
+from metrics.evaluate import counts_by_run
 from metrics.localization import LocalizationError
 from metrics.matching import match_one_to_one, match_radii, pairs_within
 
@@ -49,7 +51,8 @@ class ClassRow:
 class RunRow:
     """One run at the thresholds of the report.
 
-    `scores` is None for a run without any true particle; a class that the run lacks has no weight.
+    `intervals` holds a stage's each; it is empty for a run without any true particle. A class that
+    the run lacks has no weight.
     """
 
     run: str
@@ -57,7 +60,7 @@ class RunRow:
     n_truth: int
     n_kept: tuple[int, ...]
     counts: tuple[Counts, ...]
-    scores: tuple[float, ...] | None
+    intervals: tuple[RunIntervals, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,22 +136,22 @@ def run_rows(data: ReportData) -> list[RunRow]:
     for result in data.runs:
         picks = [k[result.run] for k in kept]
         fold = data.folds[result.run] if data.folds is not None else None
-        counts: list[Counts] = []
-        scores: list[float] = []
+        tables = []
         if len(result.truth):
-            types = _present(data.types, result.truth)
             truth = {result.run: result.truth}
-            found = [evaluate({result.run: p}, truth, types, data.beta) for p in picks]
-            counts = [sum(f.per_class.values(), Counts()) for f in found]
-            scores = [f.score for f in found]
+            tables = [counts_by_run({result.run: p}, truth, data.types)[0] for p in picks]
+        weights = _weights_of(data.types, result.truth)
         rows.append(
             RunRow(
                 result.run,
                 fold,
                 len(result.truth),
                 tuple(len(p) for p in picks),
-                tuple(counts),
-                tuple(scores) or None,
+                tuple(Counts(*t.sum(axis=0).tolist()) for t in tables),
+                tuple(
+                    run_intervals(t, weights, np.random.default_rng(SEED), data.beta)
+                    for t in tables
+                ),
             )
         )
     return rows
@@ -252,10 +255,8 @@ def missed_mask(kept: Picks, truth: Picks, types: ParticleTypes) -> NDArray[np.b
     return missed
 
 
-def _present(types: ParticleTypes, truth: Picks) -> ParticleTypes:
-    """The classes, without weight where `truth` has none of them."""
-    there = set(truth.classes.tolist())
-    present = ParticleTypes(
-        tuple(replace(t, weight=t.weight if i in there else 0.0) for i, t in enumerate(types))
-    )
-    return weighted_types(present)
+def _weights_of(types: ParticleTypes, truth: Picks) -> NDArray[np.float64]:
+    """Weights of the classes that `truth` has, each 1 where all of these weigh nothing."""
+    there = np.isin(np.arange(len(types)), truth.classes)
+    weights = np.where(there, types.weights, 0.0)
+    return weights if weights.any() else there.astype(np.float64)

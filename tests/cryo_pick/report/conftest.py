@@ -57,6 +57,7 @@ def make_data(two_stages: bool = True, known: bool = True) -> ReportData:
         folds={"R1": 0, "R2": 1, "R3": 0} if known else None,
         provenance={"command": "cryo-pick train P --out B"},
         timings={"detector": 75.0, "fit": 1.25},
+        memory={"detector": 3 * 2**30},
         notes=("A note.",),
     )
 

@@ -113,6 +113,23 @@ def test_what_a_user_wrote_is_escaped(data: ReportData, tomograms: dict[str, Tom
     Checker(page)
 
 
+def test_it_tells_what_each_step_took(data: ReportData) -> None:
+    page = render_report(data, None)
+    time = page[page.index('id="time"') :]
+    rows = re.findall(r"<tr.*?</tr>", time, re.DOTALL)
+    cells = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in rows]
+    assert ["detector", "1 min 15 s", "", "3.00 GiB"] in cells
+    assert ["fit", "1.25 s", "", "–"] in cells
+    assert "GiB" not in render_report(dataclasses.replace(data, memory={}), None)
+
+
+def test_each_run_has_intervals_by_class(data: ReportData) -> None:
+    page = render_report(data, None)
+    table = page[page.index("By run and class") : page.index('id="errors"')]
+    n_ratios = 3 * len(data.runs) * len(data.types)
+    assert len(re.findall(r'\d\.\d{3}<span class="between">\d\.\d\d–\d\.\d\d<', table)) == n_ratios
+
+
 def test_one_stage_alone(one_stage_data: ReportData) -> None:
     page = render_report(one_stage_data, None)
     checked = Checker(page)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from cryo_pick.objects import ParticleType, ParticleTypes
 from cryo_pick.picks import Picks
@@ -41,7 +42,21 @@ def test_run_rows_add_up(data: ReportData) -> None:
 
 def test_a_class_that_a_run_lacks_has_no_weight_there() -> None:
     row = tables.run_rows(report(picks((0, 0)), picks((0, 0), (500, 1))))[0]
-    assert row.scores == (1.0,)
+    assert [i.whole.fbeta.value for i in row.intervals] == [1.0]
+    assert row.intervals[0].whole.precision.value == 0.5  # of all picks, also of that class
+    assert row.intervals[0].per_class[1].precision.value == 0.0
+    assert tables.run_rows(report(picks(), picks((0, 0))))[0].intervals == ()
+
+
+def test_a_run_is_scored_as_alone(data: ReportData) -> None:
+    for row, result in zip(tables.run_rows(data), data.runs, strict=True):
+        for stage, intervals in zip(data.stages, row.intervals, strict=True):
+            truth = {result.run: result.truth}
+            alone = evaluate({result.run: stage.kept[result.run]}, truth, data.types)
+            assert intervals.whole.fbeta.value == pytest.approx(alone.score)
+            for name, found in zip(data.types.names, intervals.per_class, strict=True):
+                assert found.precision.value == pytest.approx(alone.per_class[name].precision)
+                assert found.recall.low <= alone.per_class[name].recall <= found.recall.high
 
 
 def test_confusion_says_what_picks_lie_on() -> None:

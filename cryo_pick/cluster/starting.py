@@ -57,22 +57,13 @@ def protocol(settings: ClusterSettings) -> str:
 
 @contextmanager
 def started(make: Callable[[], Any]) -> Iterator[Any]:
-    """What `make` starts, a Dask cluster, which is closed at the end, whatever comes between.
-
-    It is made in a thread of its own, since a signal that comes while Dask starts something leaves
-    half of it to Dask's exit handler, which then prints a traceback and cancels no job. Here the
-    signal waits until there is something to close.
-    """
-    with ThreadPoolExecutor(1) as thread:
-        making = thread.submit(make)
-        try:
-            yield making.result()
-        finally:
-            if making.exception() is None:
-                _close(making.result())
+    """What `make` starts, a Dask cluster, which is closed at the end, whatever comes between."""
+    with _made(make, _close) as owned:
+        yield owned
 
 
-def client_of(owned: Any) -> Any:
+@contextmanager
+def client_of(owned: Any) -> Iterator[Any]:
     """A client of a cluster that `started` gave.
 
     It gets the address, not the cluster: given that, it waits until each job is submitted, and
@@ -80,7 +71,31 @@ def client_of(owned: Any) -> Any:
     """
     import distributed
 
-    return distributed.Client(owned.scheduler_address, security=owned.security)
+    def make() -> Any:
+        return distributed.Client(owned.scheduler_address, security=owned.security)
+
+    with _made(make, lambda client: client.close()) as client:
+        yield client
+
+
+@contextmanager
+def _made(make: Callable[[], Any], close: Callable[[Any], None]) -> Iterator[Any]:
+    """What `make` gives, closed at the end.
+
+    It is made in a thread of its own, since a signal that comes while Dask starts something leaves
+    half of it to Dask's exit handler, which then prints a traceback and cancels no job. Here the
+    signal waits until there is something to close.
+    """
+    made: list[Any] = []
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            # Kept by the thread, since the signal may come before this one has the future.
+            thread.submit(lambda: made.append(make())).result()
+            yield made[0]
+        finally:
+            thread.shutdown()
+            for each in made:
+                close(each)
 
 
 def _close(owned: Any) -> None:

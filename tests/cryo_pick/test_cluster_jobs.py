@@ -103,10 +103,11 @@ from cryo_pick.cluster import open_cluster
 from cryo_pick.config import compose
 from cryo_pick.errors import Preempted
 from cryo_pick.signals import preempted_by_signals
+settings = compose(sys.argv[2:]).cluster
 try:
     with preempted_by_signals():
         Path(sys.argv[1], "ready").touch()
-        with open_cluster(compose(sys.argv[2:]).cluster, Path(sys.argv[1], "out")):
+        with open_cluster(settings, Path(sys.argv[1], "out")):
             time.sleep(60)
 except Preempted as error:
     sys.exit(error.exit_code)

@@ -88,6 +88,8 @@ def _look_into(place: Location) -> CopickProject | dict[str, Location]:
         If there is neither.
     """
     name = place.name.lower()
+    if place.local is not None and not place.exists():
+        raise InputError(f"{place}: no such file or folder; expected {LOOKED_FOR}")
     if not place.is_folder() and name.endswith(".json"):
         return open_project(place)
     if is_ome_zarr(place) or (name.endswith(MRC_SUFFIXES) and not place.is_folder()):

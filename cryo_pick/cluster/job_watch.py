@@ -24,7 +24,8 @@ TRIES = 2
 """How many jobs for each worker may end before a worker of theirs is seen."""
 
 _LIST = {"slurm": ["squeue", "--noheader", "--format=%A", "--jobs={ids}"], "pbs": ["qstat"]}
-_UNKNOWN = re.compile("invalid job id|unknown job|has finished", re.IGNORECASE)
+UNKNOWN = re.compile("invalid job id|unknown job|has finished|already complet", re.IGNORECASE)
+"""What batch systems say of a job that is over."""
 
 
 class JobWatch:
@@ -128,7 +129,7 @@ def gone_jobs(kind: str, ids: list[str]) -> list[str]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return []
-    if done.returncode and not _UNKNOWN.search(done.stderr):
+    if done.returncode and not UNKNOWN.search(done.stderr):
         return []
     known = set(re.findall(r"^\s*(\d+)", done.stdout, re.MULTILINE))
     return [job for job in ids if job not in known]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+import shlex
+import subprocess  # nosec B404  # see output_of
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cryo_pick.cluster.job_settings import job_logs, job_settings
-from cryo_pick.cluster.job_watch import JobWatch
+from cryo_pick.cluster.job_watch import UNKNOWN, JobWatch
 from cryo_pick.cluster.starting import NO_PAGE, protocol, started
 from cryo_pick.errors import ConfigError
 from cryo_pick.settings import ClusterSettings
@@ -71,9 +73,7 @@ def _quiet(base: Any) -> Any:
 
         async def start(self) -> None:
             try:
-                await asyncio.wait_for(super().start(), SUBMIT_S)
-            except TimeoutError:
-                self.refusal = f"{self.submit_command} gave no answer in {SUBMIT_S:.0f} s"
+                await super().start()
             except (RuntimeError, OSError, ValueError) as error:
                 lines = str(error).strip().splitlines()
                 self.refusal = lines[-1] if lines else type(error).__name__
@@ -81,9 +81,39 @@ def _quiet(base: Any) -> Any:
 
         async def close(self) -> None:
             try:
-                await asyncio.wait_for(super().close(), CANCEL_S)
-            except (TimeoutError, OSError):
-                log.warning("job %s may be left: %s failed", self.job_id, self.cancel_command)
+                if self.job_id:
+                    await self._call([*shlex.split(self.cancel_command), self.job_id])
+            except (RuntimeError, OSError) as error:
+                if not UNKNOWN.search(str(error)):
+                    log.warning("job %s may be left: %s", self.job_id, error)
             self.status = Status.closed
 
+        async def _call(self, command: Sequence[str]) -> str:
+            cancels = command[0] == shlex.split(self.cancel_command)[0]
+            seconds = CANCEL_S if cancels else SUBMIT_S
+            return await asyncio.to_thread(output_of, command, seconds)
+
     return QuietJob
+
+
+def output_of(command: Sequence[str], seconds: float) -> str:
+    """What a command prints.
+
+    Raises
+    ------
+    RuntimeError
+        With what it printed to stderr, if it failed; if it gave no answer in time, after which it
+        is ended.
+    OSError
+        If there is no such command.
+    """
+    try:
+        done = subprocess.run(  # nosec B603  # commands of the batch system, without a shell
+            command, capture_output=True, text=True, timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"{command[0]} gave no answer in {seconds:.0f} s") from error
+    if done.returncode:
+        told = done.stderr.strip()
+        raise RuntimeError(told or f"{command[0]} ended with exit code {done.returncode}")
+    return done.stdout

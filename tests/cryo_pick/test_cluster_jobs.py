@@ -20,6 +20,7 @@ pytest.importorskip("dask_jobqueue", reason="needs the extra `cluster`")
 SETTINGS = ["cluster=slurm", "cluster.gpus=0", "cluster.memory=1GB", "cluster.interface=lo"]
 ACCEPTS = 'touch {d}/sent/$$; echo "Submitted batch job $$"'
 PATIENCE_S = 60.0
+WITH_A_CHILD = "echo $$ > pid; sleep 30"
 
 
 @pytest.fixture
@@ -76,6 +77,40 @@ def test_an_sbatch_that_never_answers(
     command(slurm, "sbatch", "exec sleep 30")
     with pytest.raises(ConfigError, match="sbatch gave no answer in 0 s"):
         look_until_it_raises(tmp_path)
+
+
+def test_a_command_that_gives_no_answer_is_ended(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(RuntimeError, match="sh gave no answer in 1 s"):
+        jobs.output_of(["sh", "-c", f"cd {tmp_path}; {WITH_A_CHILD}"], 1)
+    assert time.monotonic() - started < 20  # its child holds its pipes for longer
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_command_that_fails_says_what_it_printed() -> None:
+    with pytest.raises(RuntimeError, match=r"^no such queue$"):
+        jobs.output_of(["sh", "-c", "echo no such queue >&2; exit 3"], 30)
+    with pytest.raises(RuntimeError, match="false ended with exit code 1"):
+        jobs.output_of(["false"], 30)
+    assert jobs.output_of(["echo", "Submitted batch job 5"], 30) == "Submitted batch job 5\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [("error: not your job", True), ("error: Kill job error: Invalid job id specified", False)],
+)
+def test_a_job_that_cannot_be_cancelled_is_told_of(
+    slurm: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, answer: str, told: bool
+) -> None:
+    command(slurm, "scancel", f"echo 'scancel: {answer}' >&2; exit 1")
+    with open_cluster(compose([*SETTINGS, "cluster.workers=1"]).cluster, tmp_path / "out"):
+        end = time.monotonic() + PATIENCE_S
+        while not list((tmp_path / "sent").iterdir()):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    (job,) = (file.name for file in (tmp_path / "sent").iterdir())
+    assert (f"job {job} may be left: scancel: {answer}" in caplog.text) == told
 
 
 def test_jobs_that_end_before_their_workers_come(

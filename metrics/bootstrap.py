@@ -146,7 +146,7 @@ def bootstrap_classes(
     table = counts_by_run(picks_by_run, truth_by_run, types)
     weights = np.concatenate([_once(table), resample(len(table), n_resamplings, rng)])
     tp, fp, fn = np.moveaxis(np.tensordot(weights, table, axes=1), -1, 0)
-    ratios = (fbeta(tp, fp, fn, beta), share(tp, tp + fp), share(tp, tp + fn))
+    ratios = (fbeta(tp, fp, fn, beta), _share(tp, tp + fp), _share(tp, tp + fn))
     return [
         ClassIntervals(
             *(Interval(float(r[0, k]), *percentiles(r[1:, k], confidence)) for r in ratios)
@@ -244,7 +244,7 @@ def _fbetas(
     return fbeta(summed[..., 0], summed[..., 1], summed[..., 2], beta)
 
 
-def share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
     """Part by whole; 0 where the whole is none."""
     return np.asarray(np.where(whole > 0, part / np.maximum(whole, 1), 0.0))
 

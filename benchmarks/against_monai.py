@@ -36,8 +36,9 @@ from detector.candidates import heatmap_candidates
 from detector.engine import make_engine
 from detector.heatmap import Heatmap
 from detector.infer import predict_heatmap
+from detector.parts import output_stride
 from detector.settings import CandidatesSettings
-from detector.train import build_detector, output_stride
+from detector.train import build_detector
 from metrics.evaluate import evaluate
 
 TILE, OVERLAP = (16, 128, 128), (0.5, 0.4, 0.4)

@@ -21,7 +21,8 @@ from cryo_pick.config import compose
 from cryo_pick.pipeline.dataset import load_dataset
 from cryo_pick.pipeline.heatmaps import find_candidates
 from detector.engine import make_engine
-from detector.train import output_stride, train_detector, training_run
+from detector.parts import output_stride
+from detector.train import train_detector, training_run
 from metrics.ceiling import perfect_rescorer
 from metrics.counts import weighted_mean
 from metrics.curves import hits_per_class

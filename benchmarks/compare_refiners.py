@@ -35,7 +35,7 @@ from cryo_pick.weights import load_network
 from detector.candidates import heatmap_candidates
 from detector.engine import make_engine
 from detector.heatmap import Heatmap
-from detector.train import output_stride
+from detector.parts import output_stride
 from metrics.counts import weighted_mean
 from metrics.curves import hits_per_class
 from metrics.evaluate import evaluate

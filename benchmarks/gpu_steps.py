@@ -29,10 +29,11 @@ from cryo_pick.objects import CZII_TYPES
 from cryo_pick.pipeline.bench import count_flops
 from detector.engine import make_engine
 from detector.infer import heatmap_slabs
+from detector.parts import output_stride
 from detector.settings import CandidatesSettings
 from detector.stream import peak_stream
 from detector.tile_plan import plan_tiles
-from detector.train import build_detector, output_stride
+from detector.train import build_detector
 
 DECK = ["infer=deck16", "infer.engine=torch"]
 STEPS: dict[str, tuple[list[str], bool, int]] = {

@@ -33,9 +33,10 @@ from detector.candidates import heatmap_candidates
 from detector.engine import make_engine
 from detector.heatmap import Heatmap
 from detector.members import HEATMAP_STRIDE, at_heatmap_stride, coarsen
+from detector.parts import output_stride
 from detector.quantiles import fit_table, match_scores
 from detector.settings import CandidatesSettings
-from detector.train import output_stride, train_detector, training_run
+from detector.train import train_detector, training_run
 from metrics.counts import weighted_mean
 from metrics.curves import hits_per_class
 from refiner.blend import Blend, scored_picks

@@ -7,9 +7,8 @@ import inspect
 from cryo_pick.errors import ConfigError, raise_all
 from cryo_pick.parts import find_part
 from cryo_pick.settings import AugmentSettings
+from detector.parts import LOSSES, NETWORKS
 from detector.settings import LossSettings, ModelSettings, TargetSettings
-
-NETWORKS, LOSSES = "detector.networks", "detector.losses"
 
 TARGETS = {
     "heatmap": ("gaussian", "sphere", "voxel", "slices"),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from detector.engine import UnsupportedNetwork
-from detector.network_geometry import kept_receptive_field, measure_geometry
+from detector.network_geometry import kept_geometry, kept_receptive_field
 from detector.onnx_export import OUTPUT, export_onnx
 from detector.parity import TOLERANCE, check_against_torch, check_shape
 from detector.tiles import Shape
@@ -55,7 +55,7 @@ class OnnxEngine:
         model: Path | None = None,
     ) -> None:
         self.output_stride = output_stride
-        self.geometry = measure_geometry(module, output_stride)
+        self.geometry = kept_geometry(module, output_stride)
         self._module = copy.deepcopy(module).float().cpu().eval()
         on_gpu = device.type == "cuda" and _GPU in onnxruntime.get_available_providers()
         self.batch = 8 if on_gpu else 1

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from cryo_pick.hardware import Precision
 from detector.engine import UnsupportedNetwork
-from detector.network_geometry import kept_receptive_field, measure_geometry
+from detector.network_geometry import kept_geometry, kept_receptive_field
 from detector.parity import TOLERANCE, check_against_torch, check_shape
 from detector.tiles import Shape
 
@@ -71,7 +71,7 @@ class OpenVinoEngine:
         model: Path | None = None,
     ) -> None:
         self.output_stride = output_stride
-        self.geometry = measure_geometry(module, output_stride)
+        self.geometry = kept_geometry(module, output_stride)
         self._module = copy.deepcopy(module).float().cpu().eval()
         self.name = f"OpenVINO {precision} on {torch.get_num_threads()} CPU threads"
         self._core = openvino.Core()
@@ -124,12 +124,25 @@ def write_openvino(module: nn.Module, path: Path, multiple: int) -> None:
 
 def _convert(module: nn.Module, edge: int) -> Any:
     """The network as an OpenVINO model, traced on a cube of `edge` voxels."""
-    example = torch.zeros(1, 1, edge, edge, edge)
+    return converted(module, (torch.zeros(1, 1, edge, edge, edge),))
+
+
+def converted(module: nn.Module, example: tuple[Tensor, ...]) -> Any:
+    """A module as an OpenVINO model, traced on example arguments.
+
+    Raises
+    ------
+    UnsupportedNetwork
+        If OpenVINO can't convert it.
+    """
     with warnings.catch_warnings():
         # OpenVINO traces with torch.jit, which is deprecated but three times as fast as export,
         # and warns of every shape that a network looks at; the check covers what could go wrong.
         warnings.simplefilter("ignore")
         try:
-            return openvino.convert_model(module, example_input=example)
+            with torch.no_grad():
+                # Left to OpenVINO, torch traces twice to compare, and loads much for that.
+                traced = torch.jit.trace(module, example, check_trace=False, strict=False)
+            return openvino.convert_model(traced, example_input=example)
         except Exception as error:  # its front end raises whatever the network's code raises
             raise UnsupportedNetwork(f"it does not convert ({error})") from error

@@ -16,7 +16,7 @@ from torch import nn
 
 from cryo_pick.hardware import Precision
 from detector.engine import UnsupportedNetwork
-from detector.network_geometry import kept_receptive_field, measure_geometry
+from detector.network_geometry import kept_geometry, kept_receptive_field
 from detector.onnx_export import INPUT, OUTPUT, export_onnx
 from detector.parity import TOLERANCE, check_against_torch, check_shape
 from detector.tiles import Shape
@@ -56,7 +56,7 @@ class TensorRtEngine:
         model: Path | None = None,
     ) -> None:
         self.output_stride = output_stride
-        self.geometry = measure_geometry(module, output_stride)
+        self.geometry = kept_geometry(module, output_stride)
         self.name = f"TensorRT {precision} on {torch.cuda.get_device_name()}"
         self._module = copy.deepcopy(module).float().cpu().eval()
         self._precision = precision

@@ -14,7 +14,7 @@ from torch import nn
 
 from cryo_pick.errors import OutOfMemory
 from cryo_pick.hardware import Precision
-from detector.network_geometry import kept_receptive_field, measure_geometry
+from detector.network_geometry import kept_geometry, kept_receptive_field
 from detector.tiles import Shape
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -58,7 +58,7 @@ class TorchEngine:
         graphs: bool = False,
     ) -> None:
         self.output_stride = output_stride
-        self.geometry = measure_geometry(module, output_stride)
+        self.geometry = kept_geometry(module, output_stride)
         self.batch = GPU_BATCH if device.type == "cuda" else 1
         self.keeps_buffers = device.type == "cuda"
         self._device = device

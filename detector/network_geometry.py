@@ -13,7 +13,7 @@ import hashlib
 import inspect
 import json
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,24 +138,64 @@ def effective_receptive_field(module: nn.Module, multiple: int, mass: float = 0.
 def kept_receptive_field(module: nn.Module, multiple: int) -> Shape:
     """The same, from the cache folder where an equal network was measured before.
 
-    It depends on the architecture alone, so members of an ensemble share it. A cache that can't be
-    read or written is no reason to stop.
+    It depends on the architecture alone, so members of an ensemble share it.
     """
-    path = default_cache_folder() / "receptive-fields" / f"{_architecture(module, multiple)}.json"
+
+    def measure() -> list[int]:
+        return list(effective_receptive_field(module, multiple))
+
+    z, y, x = _kept("receptive-fields", _architecture(module, multiple), [0, 0, 0], measure)
+    return int(z), int(y), int(x)
+
+
+def kept_geometry(module: nn.Module, output_stride: int) -> NetworkGeometry:
+    """As :func:`measure_geometry`, from the cache folder where an equal one was measured before.
+
+    torch loads its compiler for shapes on the meta device: two seconds and 150 MB that picking can
+    do without.
+
+    Raises
+    ------
+    ValueError
+        As :func:`measure_geometry`.
+    """
+
+    def measure() -> list[float]:
+        found = measure_geometry(module, output_stride)
+        return [found.n_classes, found.multiple, found.bytes_per_voxel]
+
+    key = _architecture(module, output_stride)
+    n_classes, multiple, size = _kept("geometries", key, [0, 0, 0.0], measure)
+    return NetworkGeometry(int(n_classes), int(multiple), float(size))
+
+
+def _kept(
+    kind: str, key: str, like: Sequence[float], measure: Callable[[], Sequence[float]]
+) -> Sequence[float]:
+    """Numbers of the cache folder, measured where they are missing or are not positive ones `like`.
+
+    A cache that can't be read or written is no reason to stop.
+    """
+    path = default_cache_folder() / kind / f"{key}.json"
     try:
-        z, y, x = (int(n) for n in json.loads(path.read_text(encoding="utf-8")))
-        return z, y, x
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if len(kept) == len(like) and all(
+            isinstance(n, type(t)) and n > 0 for n, t in zip(kept, like, strict=True)
+        ):
+            return tuple(kept)
     except (OSError, ValueError, TypeError):
-        field = effective_receptive_field(module, multiple)
+        pass
+    found = measure()
     with contextlib.suppress(OSError):
-        write_text_atomic(path, json.dumps(field))
-    return field
+        write_text_atomic(path, json.dumps(found))
+    return found
 
 
 def _architecture(module: nn.Module, multiple: int) -> str:
-    """Hash of all that the receptive field depends on: layers, shapes, and the code around them."""
+    """Hash of all that a measurement depends on: layers, shapes, and the code around them."""
     shapes = [(name, tuple(value.shape)) for name, value in module.state_dict().items()]
-    digest = hashlib.blake2b(f"{module}{shapes}{multiple}".encode(), digest_size=12)
+    described = f"{module}{shapes}{multiple}{torch.__version__}"
+    digest = hashlib.blake2b(described.encode(), digest_size=12)
     files = {__file__}
     for kind in {type(m) for m in module.modules()}:
         with contextlib.suppress(TypeError):  # of a class that was made at run time

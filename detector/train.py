@@ -15,17 +15,16 @@ from cryo_pick.coordinates import angstrom_to_index
 from cryo_pick.errors import ConfigError
 from cryo_pick.fit import FitResult, LossFunction, Watch, fit
 from cryo_pick.objects import ParticleTypes
-from cryo_pick.parts import build_part, find_part
+from cryo_pick.parts import build_part
 from cryo_pick.picks import Picks
 from cryo_pick.settings import AugmentSettings
 from cryo_pick.tomogram import Tomogram
 from cryo_pick.weights import NetworkSpec
 from detector.combinations import check_training
+from detector.parts import LOSSES, NETWORKS, output_stride
 from detector.sampling import CropSampler, TrainingRun
 from detector.settings import DetectorTrainSettings, LossSettings, ModelSettings, TargetSettings
 from detector.targets import target_widths
-
-NETWORKS, LOSSES = "detector.networks", "detector.losses"
 
 Criterion = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """(output, target, annotated) to a loss; see :mod:`detector.losses`."""
@@ -73,11 +72,6 @@ def training_run(
         types.radii / spacing.mean(),
         annotated,
     )
-
-
-def output_stride(network: str) -> int:
-    """Voxels per heatmap cell of a network, by the name of its part."""
-    return int(find_part(NETWORKS, network, "model.network").OUTPUT_STRIDE)
 
 
 def build_detector(model: ModelSettings, n_classes: int, seed: int) -> nn.Module:

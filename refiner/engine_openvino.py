@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from detector.engine import UnsupportedNetwork
-from detector.engine_openvino import cpu_config, openvino
+from detector.engine_openvino import converted, cpu_config, openvino
 from detector.parity import TOLERANCE
 from refiner.engine import Inputs
 
@@ -49,7 +47,7 @@ class OpenVinoPatchEngine:
         shapes = [(1, patch, patch, patch), (n_classes, cells, cells, cells), (n_classes,)]
         rng = np.random.default_rng(0)
         noise = [rng.random((_CHECKED_BATCH, *shape), np.float32) for shape in shapes]
-        model = _convert(self._module, noise)
+        model = converted(self._module, tuple(torch.from_numpy(a) for a in noise))
         try:
             model.reshape({i: openvino.PartialShape([-1, *s]) for i, s in enumerate(shapes)})
             self._compiled = openvino.Core().compile_model(model, "CPU", cpu_config(precision))
@@ -76,13 +74,3 @@ class OpenVinoPatchEngine:
                     f"{difference / max(scale, 1e-30):.2g} of its size, where {tolerance:g} is "
                     "allowed"
                 )
-
-
-def _convert(module: nn.Module, example: list[NDArray[np.float32]]) -> Any:
-    tensors = tuple(torch.from_numpy(a) for a in example)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as detector.engine_openvino
-        try:
-            return openvino.convert_model(module, example_input=tensors)
-        except Exception as error:  # its front end raises whatever the network's code raises
-            raise UnsupportedNetwork(f"the refiner does not convert ({error})") from error

@@ -29,9 +29,10 @@ from cryo_pick.picks import Picks
 from detector.engine import Engine, make_engine, precision_in_force
 from detector.engine_torch import autocast
 from detector.infer import predict_heatmap
+from detector.parts import LOSSES, output_stride
 from detector.peaks import find_peaks
 from detector.tiles import Shape, round_up
-from detector.train import LOSSES, build_detector, output_stride
+from detector.train import build_detector
 from metrics.thresholds import fit_thresholds
 
 KINDS = ("infer", "peaks", "thresholds", "train")

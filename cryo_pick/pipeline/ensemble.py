@@ -31,9 +31,9 @@ from detector.candidates import heatmap_candidates
 from detector.engine import make_engine
 from detector.heatmap import Heatmap
 from detector.infer import predict_heatmap
-from detector.members import HEATMAP_STRIDE, at_heatmap_stride, coarsen, member_engines
+from detector.members import HEATMAP_STRIDE, at_heatmap_stride, coarsen
+from detector.parts import output_stride
 from detector.quantiles import LEVELS, fit_table, match_scores
-from detector.train import output_stride
 
 logger = logging.getLogger(__name__)
 
@@ -202,35 +202,3 @@ def _copy_weights(members: Sequence[Member], out: Path) -> None:
             for ending in (".yaml", ".safetensors"):
                 source = member.folder / f"{path}{ending}"
                 shutil.copyfile(source, out / "detector" / f"{member.name}-{source.name}")
-
-
-def ensemble_engines(engines: Sequence[Any], bundle: Bundle) -> list[Any]:
-    """The engines of a bundle, as members where it is an ensemble of trained folders.
-
-    Parameters
-    ----------
-    engines
-        One for each of the bundle's detectors.
-    bundle
-
-    Raises
-    ------
-    InputError
-        If the bundle says nothing of one of its detectors.
-    """
-    if not bundle.ensemble:
-        return list(engines)
-    described = bundle.ensemble["members"]
-    missing = [d for d in bundle.detectors if d not in described]
-    if missing:
-        raise InputError(f"bundle: nothing is said about its member {missing[0]}")
-    own = [described[d] for d in bundle.detectors]
-    reference = bundle.ensemble["reference"]
-    return list(
-        member_engines(
-            engines,
-            [float(m["weight"]) for m in own],
-            None if reference is None else [np.array(m["table"], np.float64) for m in own],
-            None if reference is None else np.array(reference, np.float64),
-        )
-    )

@@ -25,10 +25,10 @@ from cryo_pick.pipeline.predict import Picker, load_picker, pick_tomogram, picks
 from cryo_pick.tomogram import Tomogram
 from cryo_pick.weights import load_network
 from detector.engine import Engine, UnsupportedNetwork
-from detector.network_geometry import measure_geometry
+from detector.network_geometry import kept_geometry
 from detector.onnx_export import export_onnx, require_packages
+from detector.parts import output_stride
 from detector.settings import CandidatesSettings, InferSettings
-from detector.train import output_stride
 from metrics.evaluate import evaluate
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def export_bundle(folder: Path, kind: str, out: Path, infer: InferSettings) -> l
     paths = []
     for member in read_bundle(folder).detectors:
         module, spec = load_network(folder / member, "detector.networks")
-        multiple = measure_geometry(module, output_stride(spec.network)).multiple
+        multiple = kept_geometry(module, output_stride(spec.network)).multiple
         path = out / f"{member.replace('/', '-')}.{_SUFFIX[kind]}"
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

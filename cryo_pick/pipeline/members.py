@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cryo_pick.errors import InputError
 from cryo_pick.pipeline.bundle import FILE, Bundle
 from cryo_pick.weights import NetworkSpec, load_network
+from detector.members import member_engines
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,3 +48,35 @@ def load_member(
             f"but got {spec.patch}"
         )
     return module, spec
+
+
+def ensemble_engines(engines: Sequence[Any], bundle: Bundle) -> list[Any]:
+    """The engines of a bundle, as members where it is an ensemble of trained folders.
+
+    Parameters
+    ----------
+    engines
+        One for each of the bundle's detectors.
+    bundle
+
+    Raises
+    ------
+    InputError
+        If the bundle says nothing of one of its detectors.
+    """
+    if not bundle.ensemble:
+        return list(engines)
+    described = bundle.ensemble["members"]
+    missing = [d for d in bundle.detectors if d not in described]
+    if missing:
+        raise InputError(f"bundle: nothing is said about its member {missing[0]}")
+    own = [described[d] for d in bundle.detectors]
+    reference = bundle.ensemble["reference"]
+    return list(
+        member_engines(
+            engines,
+            [float(m["weight"]) for m in own],
+            None if reference is None else [np.array(m["table"], np.float64) for m in own],
+            None if reference is None else np.array(reference, np.float64),
+        )
+    )

@@ -28,20 +28,19 @@ from cryo_pick.normalized import NormalizedVolume
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.bundle import FILE, Bundle, read_bundle
 from cryo_pick.pipeline.dataset import SAME_SPACING
-from cryo_pick.pipeline.ensemble import ensemble_engines
 from cryo_pick.pipeline.fallback import pick_within_memory
 from cryo_pick.pipeline.fit import FLOOR
 from cryo_pick.pipeline.guards import warnings_of
 from cryo_pick.pipeline.heatmaps import stream_candidates
-from cryo_pick.pipeline.members import load_member
+from cryo_pick.pipeline.members import ensemble_engines, load_member
 from cryo_pick.pipeline.reading import checked_statistics, opened_within
 from cryo_pick.pipeline.surprises import surprises
 from cryo_pick.resample import resample
 from cryo_pick.tomogram import Tomogram
 from detector.engine import Engine, make_engine, precision_in_force
 from detector.members import at_heatmap_stride
+from detector.parts import output_stride
 from detector.settings import CandidatesSettings, InferSettings
-from detector.train import output_stride
 from metrics.thresholds import cut
 from refiner.blend import scored_picks
 from refiner.engine import PatchEngine, make_patch_engine

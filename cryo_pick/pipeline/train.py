@@ -34,8 +34,9 @@ from cryo_pick.pipeline.validate import DetectorLook, RefinerLook, choose_runs, 
 from cryo_pick.weights import NetworkSpec, load_network, save_network
 from detector.engine import make_engine
 from detector.members import at_heatmap_stride
+from detector.parts import output_stride
 from detector.settings import DetectorTrainSettings
-from detector.train import detector_spec, output_stride, train_detector, training_run
+from detector.train import detector_spec, train_detector, training_run
 from refiner.sampling import RefinerRun
 from refiner.score import score_candidates
 from refiner.settings import RefinerSettings

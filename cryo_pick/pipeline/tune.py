@@ -22,7 +22,7 @@ from cryo_pick.pipeline.validate import DetectorLook
 from cryo_pick.pipeline.whole import open_training_data
 from cryo_pick.pipeline.workers import run_in_processes
 from cryo_pick.weights import load_network
-from detector.train import NETWORKS
+from detector.parts import NETWORKS
 
 if TYPE_CHECKING:
     import optuna

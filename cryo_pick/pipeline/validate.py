@@ -22,7 +22,7 @@ from cryo_pick.weights import NetworkSpec, load_network, save_network
 from detector.engine_torch import TorchEngine
 from detector.heatmap import Heatmap
 from detector.members import at_heatmap_stride
-from detector.train import output_stride
+from detector.parts import output_stride
 from metrics.counts import weighted_mean
 from metrics.thresholds import cut, fit_thresholds
 from refiner.blend import Blend, scored_picks

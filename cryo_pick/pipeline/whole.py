@@ -26,7 +26,7 @@ from cryo_pick.pipeline.tables import print_dataset, print_fit, summary_of_datas
 from cryo_pick.pipeline.train import TrainFolder, fold_assignment, train_all, train_fold
 from cryo_pick.pipeline.workers import run_in_processes
 from detector.members import HEATMAP_STRIDE
-from detector.train import output_stride
+from detector.parts import output_stride
 
 logger = logging.getLogger(__name__)
 

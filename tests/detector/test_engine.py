@@ -11,11 +11,18 @@ from torch import nn
 import detector.engine
 from cryo_pick.errors import ConfigError
 from cryo_pick.hardware import cpu_has_bf16
-from detector.engine import UnsupportedNetwork, cpu_precision, make_engine, precision_in_force
+from detector.engine import (
+    NetworkGeometry,
+    UnsupportedNetwork,
+    cpu_precision,
+    make_engine,
+    precision_in_force,
+)
 from detector.engine_torch import TorchEngine
 from detector.infer import predict_heatmap
 from detector.network_geometry import (
     effective_receptive_field,
+    kept_geometry,
     kept_receptive_field,
     measure_geometry,
     peak_bytes,
@@ -104,6 +111,30 @@ def test_the_receptive_field_of_a_convolution_is_its_kernel():
     assert effective_receptive_field(stack, 2, mass=1.0) == (7, 7, 7)
     flat = nn.Conv3d(1, 1, (1, 3, 5), padding=(0, 1, 2))
     assert effective_receptive_field(flat, 2, mass=1.0) == (1, 3, 5)
+
+
+def test_a_measured_geometry_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("CRYO_PICK_CACHE", str(tmp_path))
+    measured = measure_geometry(small_network(), 2)
+    assert kept_geometry(small_network(), 2) == measured
+    (file,) = (tmp_path / "geometries").iterdir()
+    another = NetworkGeometry(7, 7, 7.0)
+    monkeypatch.setattr("detector.network_geometry.measure_geometry", lambda *_: another)
+    assert kept_geometry(small_network(), 2) == measured
+    for damaged in ("", "[]", "[2, 2, null]", "[2, -2, 1.0]", '["a", 2, 1.0]'):
+        file.write_text(damaged)
+        assert kept_geometry(small_network(), 2) == another, damaged
+
+
+def test_picking_needs_no_compiler():
+    """torch's takes seconds and 150 MB to load; so does whatever only training needs."""
+    code = (
+        "import sys, cryo_pick.pipeline.batch as _; "
+        "print([m for m in ('torch._dynamo', 'sympy', 'lightning_fabric', 'monai', 'timm') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_measured_receptive_field_is_kept(tmp_path, monkeypatch):

@@ -10,16 +10,10 @@ from cryo_pick.picks import Picks
 from cryo_pick.settings import AugmentSettings, OptimizerSettings
 from cryo_pick.tomogram import Tomogram
 from cryo_pick.weights import load_network, save_network
+from detector.parts import output_stride
 from detector.sampling import TrainingRun
 from detector.settings import DetectorTrainSettings, LossSettings, ModelSettings, TargetSettings
-from detector.train import (
-    batch_loss,
-    build_detector,
-    detector_spec,
-    output_stride,
-    train_detector,
-    training_run,
-)
+from detector.train import batch_loss, build_detector, detector_spec, train_detector, training_run
 
 TYPES = ParticleTypes((ParticleType("small", 1, 40.0), ParticleType("large", 2, 100.0)))
 MODEL = ModelSettings("shuffle_unet", {"channels": [8], "blocks": [1]})

@@ -60,8 +60,8 @@ def test_a_network_that_openvino_gets_wrong_goes_to_torch(monkeypatch, caplog):
             other.classify.weight.mul_(-3)
         return convert(other, example)
 
-    convert = engine_openvino._convert
-    monkeypatch.setattr(engine_openvino, "_convert", convert_another)
+    convert = engine_openvino.converted
+    monkeypatch.setattr(engine_openvino, "converted", convert_another)
     asked = InferSettings(accelerator="cpu", precision="fp32")
     with caplog.at_level(logging.WARNING):
         engine = make_patch_engine(network(), asked, K, PATCH, STRIDE)

@@ -7,16 +7,30 @@ a second writer or a power cut never meets half of one.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.tmp(\..*)?$")
+"""Names that `temporary_name` gives."""
+
 
 def temporary_name(path: Path) -> Path:
     """A name beside `path` that no other writer uses; hidden, and ending as `path` does."""
     return path.with_name(f".{uuid.uuid4().hex[:12]}.tmp{path.suffix}")
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what writers that were killed left in a folder.
+
+    Only for who alone may write there: a live writer would lose its file too.
+    """
+    for path in folder.glob(".*.tmp*"):
+        if _TEMPORARY.match(path.name):
+            _remove(path)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import numpy as np
 from cryo_pick.cache import stored_key
 from cryo_pick.candidates import Candidates
 from cryo_pick.errors import ConfigError, InputError
-from cryo_pick.files import write_text_atomic
+from cryo_pick.files import remove_temporaries, write_text_atomic
 from cryo_pick.formats.candidates_npz import read_candidates, write_candidates
 from cryo_pick.formats.inputs import InputRun
 from cryo_pick.hardware import choose_device
@@ -297,6 +297,7 @@ def predict_run(source: InputRun, picker: Picker, folder: Path, overwrite: bool)
         If the run's tomogram can't be used.
     """
     started = time.monotonic()
+    remove_temporaries(folder)  # of a worker that was killed; the lock of the run is ours
     tomogram = source.open()
     place = [tomogram.voxel_spacing, tomogram.origin]
     key = f"{picker.fingerprint}:{stored_key(tomogram)}:{place}"

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from cryo_pick.files import atomic_path, write_bytes_atomic, write_text_atomic
+from cryo_pick.files import (
+    atomic_path,
+    remove_temporaries,
+    temporary_name,
+    write_bytes_atomic,
+    write_text_atomic,
+)
 
 
 def test_folders_above_are_made_and_content_is_replaced(tmp_path: Path) -> None:
@@ -61,3 +67,15 @@ def test_writing_nothing_is_an_error(tmp_path: Path) -> None:
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = [".tmp", ".notes.tmp.npz", "a.tmp", ".0123456789abc.tmp.npz", "candidates.npz"]
+    for name in kept:
+        (tmp_path / name).write_text("x")
+    temporary_name(tmp_path / "candidates.npz").write_text("half")
+    (temporary_name(tmp_path / "heatmap.zarr") / "0").mkdir(parents=True)
+    temporary_name(tmp_path / "no ending").write_text("half")
+    remove_temporaries(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(kept)
+    remove_temporaries(tmp_path / "not there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -48,6 +49,11 @@ def words(inputs: Path, bundle: Path, out: Path, *more: str) -> list[str]:
     return ["predict", str(inputs), "--model", str(bundle), "--out", str(out), *SETTINGS, *more]
 
 
+def _heed_ctrl_c() -> None:
+    """As from a terminal; what a shell starts in the background ignores SIGINT, and so its own."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 Starter = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -61,7 +67,7 @@ def start(tmp_path: Path) -> Iterator[Starter]:
         with (tmp_path / f"said{len(started)}.txt").open("w") as log:
             process = subprocess.Popen(
                 [*COMMAND, *command], stdout=log, stderr=subprocess.STDOUT, env=env, text=True,
-                start_new_session=True,
+                start_new_session=True, preexec_fn=_heed_ctrl_c,
             )  # fmt: skip
         started.append(process)
         return process

@@ -12,6 +12,7 @@ import pytest
 
 from cryo_pick.cli import main
 from cryo_pick.errors import CryoPickError
+from cryo_pick.files import temporary_name
 from cryo_pick.formats.candidates_npz import read_candidates
 from cryo_pick.formats.copick import open_project
 from cryo_pick.pipeline.bundle import read_bundle
@@ -152,7 +153,10 @@ def test_predicting_again_reads_what_is_there(bundle: Path, project: Path, tmp_p
     first = (out / "picks.csv").read_text()
     files = {p: p.stat().st_mtime_ns for p in out.glob("runs/*/candidates.npz")}
     assert len(files) == 4
+    half_written = temporary_name(next(iter(files)))  # by a worker that was killed
+    half_written.write_bytes(b"PK")
     assert _predict(project, bundle, out) == 0
+    assert not half_written.exists()
     assert {p: p.stat().st_mtime_ns for p in files} == files
     assert (out / "picks.csv").read_text() == first
     assert _predict(project, bundle, out, "--overwrite") == 0

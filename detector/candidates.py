@@ -19,9 +19,9 @@ from detector.linked import link_marks, slice_marks
 from detector.peaks import Peaks, find_peaks
 from detector.points import NEIGHBOURS, without_doubles
 from detector.settings import CandidatesSettings
+from detector.slab import planes_at_once
 
 METHODS = ("peaks", "components", "points", "linked")
-_PLANES_AT_ONCE = 8
 
 
 def kernel_cells(kernel: int, stride: int) -> int:
@@ -182,11 +182,12 @@ def _scores_by_planes(
     k, depth = values.shape[:2]
     scores = np.zeros((len(index), k), np.float32)
     margin = int(radius / cell[0] + 0.5) + 1
-    layer = np.rint(index[:, 0]).astype(np.int64) // _PLANES_AT_ONCE
+    at_once = planes_at_once(k, *values.shape[2:])
+    layer = np.rint(index[:, 0]).astype(np.int64) // at_once
     for z in np.unique(layer):
         members = np.flatnonzero(layer == z)
-        low = max(int(z) * _PLANES_AT_ONCE - margin, 0)
-        high = min((int(z) + 1) * _PLANES_AT_ONCE + margin, depth)
+        low = max(int(z) * at_once - margin, 0)
+        high = min((int(z) + 1) * at_once + margin, depth)
         local = index[members] - np.array([low, 0, 0])
         scores[members] = scores_around(np.asarray(values[:, low:high]), local, cell, radius)
     return scores

@@ -18,12 +18,17 @@ from numpy.typing import NDArray
 from cryo_pick.cache import allocate
 from detector.tiles import Shape
 
-PLANES_AT_ONCE = 8
-"""Planes that leave a slab together."""
+PLANES_AT_ONCE, BYTES_AT_ONCE = 8, 2**25
+"""Planes that leave a slab together: so many, or fewer where they would take more than that."""
 _QUANTUM = 2.0**-20
 _LIMIT = 15.0
 
 Weights = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
+def planes_at_once(n_classes: int, height: int, width: int) -> int:
+    """How many planes of a heatmap leave a slab together; at least one."""
+    return min(PLANES_AT_ONCE, max(1, BYTES_AT_ONCE // (4 * n_classes * height * width)))
 
 
 class Slab(Protocol):
@@ -70,8 +75,10 @@ class MemorySlab:
 
     def take(self, n: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """The first n planes, a few at a time; then the slab moves on by n."""
-        for first in range(0, n, PLANES_AT_ONCE):
-            yield first, self._sums[:, first : min(first + PLANES_AT_ONCE, n)]
+        k, _, height, width = self._sums.shape
+        at_once = planes_at_once(k, height, width)
+        for first in range(0, n, at_once):
+            yield first, self._sums[:, first : min(first + at_once, n)]
         depth = self._sums.shape[1]
         for plane in range(depth):  # forwards, so that nothing is overwritten before it moved
             self._sums[:, plane] = self._sums[:, plane + n] if plane + n < depth else 0
@@ -132,8 +139,9 @@ class FileSlab:
 
     def take(self, n: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """The first n planes, a few at a time; then the slab moves on by n."""
-        for first in range(0, n, PLANES_AT_ONCE):
-            count = min(PLANES_AT_ONCE, n - first)
+        at_once = planes_at_once(self._n_classes, *self._shape[1:])
+        for first in range(0, n, at_once):
+            count = min(at_once, n - first)
             values = np.empty((self._n_classes, count, *self._shape[1:]), np.float32)
             for index in range(self._n_classes):
                 for part, planes in self._mapped(index, first, count):

@@ -10,7 +10,7 @@ from cryo_pick.errors import ConfigError, InputError
 from detector.engine import NetworkGeometry
 from detector.infer import heatmap_slabs, predict_heatmap, predict_tile, read_tile
 from detector.settings import InferSettings
-from detector.slab import add_weighted
+from detector.slab import PLANES_AT_ONCE, FileSlab, MemorySlab, add_weighted, planes_at_once
 from detector.tile_plan import plan_tiles
 from detector.views import FLIPS, SEVEN, VIEWS
 
@@ -150,6 +150,29 @@ def test_the_order_of_the_tiles_changes_nothing():
         for p, w in zip(parts, weights, strict=True)
     )
     np.testing.assert_allclose(results[0], exact, atol=8 * 2.0**-20)
+
+
+def test_few_planes_at_once_where_they_are_large():
+    assert planes_at_once(6, 315, 315) == PLANES_AT_ONCE
+    assert planes_at_once(6, 630, 630) == 3  # 9.5 MB each
+    assert planes_at_once(60, 2000, 2000) == 1
+
+
+@pytest.mark.parametrize("size", [1, 3 * 4 * 24 * 24 * 2])
+def test_how_many_planes_leave_together_changes_nothing(monkeypatch, size):
+    volume = np.random.default_rng(0).normal(size=(40, 24, 24)).astype(np.float32)
+    for kind in (MemorySlab, FileSlab):
+        taken = []
+        for limit in (2**25, size):
+            monkeypatch.setattr("detector.slab.BYTES_AT_ONCE", limit)
+            with kind(1, (16, 24, 24)) as slab:
+                ones = (np.ones(16, np.float32), *[np.ones(24, np.float32)] * 2)
+                slab.add(0, 0, volume[None, :16].copy(), ones)
+                parts = [part.copy() for _, part in slab.take(10)]
+                slab.add(0, 0, volume[None, 10:26].copy(), ones)
+                parts += [part.copy() for _, part in slab.take(16)]
+            taken.append(np.concatenate(parts, axis=1))
+        np.testing.assert_array_equal(*taken)
 
 
 @given(

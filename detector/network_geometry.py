@@ -151,8 +151,8 @@ def kept_receptive_field(module: nn.Module, multiple: int) -> Shape:
 def kept_geometry(module: nn.Module, output_stride: int) -> NetworkGeometry:
     """As :func:`measure_geometry`, from the cache folder where an equal one was measured before.
 
-    torch loads its compiler for shapes on the meta device: two seconds and 150 MB that picking can
-    do without.
+    torch loads its compiler for shapes on the meta device, which picking can do without: it stays
+    in memory as long as the process.
 
     Raises
     ------

@@ -39,7 +39,7 @@ from cryo_pick.resample import resample
 from cryo_pick.tomogram import Tomogram
 from detector.engine import Engine, make_engine, precision_in_force
 from detector.members import at_heatmap_stride
-from detector.parts import output_stride
+from detector.parts import NETWORKS, output_stride
 from detector.settings import CandidatesSettings, InferSettings
 from metrics.thresholds import cut
 from refiner.blend import scored_picks
@@ -48,7 +48,7 @@ from refiner.score import BLOCK_MEMORY, score_candidates
 
 logger = logging.getLogger(__name__)
 
-DETECTORS, REFINERS = "detector.networks", "refiner.networks"
+REFINERS = "refiner.networks"
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def plan_picker(
     use_refiners = bool(bundle.refiners) and "two_stage" in bundle.fits and two_stage is not False
     infer = replace(infer, views=infer.views or int(bundle.infer.get("views") or 1))
     chosen = _candidate_settings(bundle, candidates)
-    for members, package in ((bundle.detectors, DETECTORS), (bundle.refiners, REFINERS)):
+    for members, package in ((bundle.detectors, NETWORKS), (bundle.refiners, REFINERS)):
         for member in members:
             load_member(folder, bundle, member, package)
     settings = [asdict(infer) | {"memory": ""}, asdict(chosen), use_refiners]
@@ -193,7 +193,7 @@ def load_planned(plan: PickerPlan) -> Picker:
         )
     engines = []
     for member in bundle.detectors:
-        module, spec = load_member(plan.folder, bundle, member, DETECTORS)
+        module, spec = load_member(plan.folder, bundle, member, NETWORKS)
         engine = make_engine(module, infer, output_stride(spec.network))
         engines.append(at_heatmap_stride(engine))
     engines = ensemble_engines(engines, bundle)

@@ -127,7 +127,7 @@ def test_a_measured_geometry_is_kept(tmp_path, monkeypatch):
 
 
 def test_picking_needs_no_compiler():
-    """torch's takes seconds and 150 MB to load; so does whatever only training needs."""
+    """It would stay in memory, as would whatever only training needs."""
     code = (
         "import sys, cryo_pick.pipeline.batch as _; "
         "print([m for m in ('torch._dynamo', 'sympy', 'lightning_fabric', 'monai', 'timm') "

@@ -15,8 +15,10 @@ def measured_peak(peaks: dict[str, int], name: str) -> Iterator[None]:
     """Note the most that was resident during the block, in bytes.
 
     Of this process, or of the largest of those that it started and that ended by then; pages of
-    files that are mapped count where they are in memory. Where the system can't forget an earlier
-    peak (without Linux' /proc), it is the most since the start; on Windows nothing is noted.
+    files that are mapped count where they are in memory. The system keeps only the largest child
+    there ever was, so one smaller than an earlier block's isn't seen. Where the system can't
+    forget an earlier peak (without Linux' /proc), it is the most since the start; on Windows
+    nothing is noted.
 
     Parameters
     ----------

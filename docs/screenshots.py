@@ -21,7 +21,7 @@ from cryo_pick.config import compose  # noqa: E402
 from cryo_pick.pipeline.reviewing import open_review  # noqa: E402
 from cryo_pick.pipeline.viewing import load_scene  # noqa: E402
 from cryo_pick.view.viewer import open_viewer  # noqa: E402
-from tests.reference.browser import Page  # noqa: E402
+from tests.reference.browser import BROWSER, Page  # noqa: E402
 
 DOCS = ROOT / "docs"
 
@@ -32,6 +32,8 @@ def main() -> None:
     for name in ("project", "bundle", "picks"):
         parser.add_argument(name, type=Path)
     args = parser.parse_args()
+    if BROWSER is None:
+        parser.error("needs chromium or google-chrome on the PATH; none was found; install one")
     config = compose([f"data.project={args.project}"])
     with tempfile.TemporaryDirectory() as scratch:
         take_report(args.bundle / "report.html", Path(scratch))

@@ -1,6 +1,6 @@
 """What the second stage earns on runs that took part in no choice, at several noise levels.
 
-    python benchmarks/refiner_gain.py PHANTOM_SCRIPT WORK [--noise 1.0 1.5 0.7] [key=value ...]
+    python benchmarks/refiner_gain.py PHANTOM_SCRIPT WORK [key=value ...] [--noise 1.0 1.5 0.7]
 
 At each noise level: 6 runs to train on (seed 1000), 12 to test on (seeds 2000 and 3000), one
 `cryo-pick train` (experiment=cpu unless settings are given), then both stages on the same

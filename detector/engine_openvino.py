@@ -27,6 +27,18 @@ import openvino  # noqa: E402
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
 
 
+@functools.cache
+def openvino_core() -> openvino.Core:
+    """The one Core of this process.
+
+    Each Core gives the thread that made it a signal stack of its own and, when it goes, puts back
+    the one it found. Of two that don't go in the reverse order of their making, the second puts
+    back what the first freed, and the next signal with a handler (SIGTERM, Ctrl-C) ends the process
+    with a segmentation fault.
+    """
+    return openvino.Core()
+
+
 def cpu_config(precision: str) -> dict[str, Any]:
     """How a model is compiled: for one request at a time on torch's number of threads."""
     return {
@@ -74,7 +86,7 @@ class OpenVinoEngine:
         self.geometry = kept_geometry(module, output_stride)
         self._module = copy.deepcopy(module).float().cpu().eval()
         self.name = f"OpenVINO {precision} on {torch.get_num_threads()} CPU threads"
-        self._core = openvino.Core()
+        self._core = openvino_core()
         self._config = cpu_config(precision)
         self._shape: tuple[int, ...] = ()
         self._request: Any = None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from detector.engine import UnsupportedNetwork
-from detector.engine_openvino import converted, cpu_config, openvino
+from detector.engine_openvino import converted, cpu_config, openvino, openvino_core
 from detector.parity import TOLERANCE
 from refiner.engine import Inputs
 
@@ -50,7 +50,7 @@ class OpenVinoPatchEngine:
         model = converted(self._module, tuple(torch.from_numpy(a) for a in noise))
         try:
             model.reshape({i: openvino.PartialShape([-1, *s]) for i, s in enumerate(shapes)})
-            self._compiled = openvino.Core().compile_model(model, "CPU", cpu_config(precision))
+            self._compiled = openvino_core().compile_model(model, "CPU", cpu_config(precision))
             self._request = self._compiled.create_infer_request()
             self._check((noise[0], noise[1], noise[2]), TOLERANCE[precision])
         except RuntimeError as error:

@@ -43,5 +43,5 @@ bad-input: $(READY) ## write docs/bad-input.md from its tests
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt -e '.[test,openvino,view,docs,onnx,cluster]'
+	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[test,openvino,view,docs,onnx,cluster]'
 	touch $@

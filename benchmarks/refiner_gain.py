@@ -89,8 +89,8 @@ def prepared(phantom: Path, work: Path, noise: float, settings: list[str]) -> Te
             )  # fmt: skip
             seconds[stage] += done.seconds
         truth |= read_picks(project, bundle.types)[0]
-        for run in sorted((folder / "runs").iterdir()):
-            candidates[run.name] = read_candidates(run / "candidates.npz").candidates
+        for file in sorted((folder / "runs").glob("*/candidates.npz")):
+            candidates[file.parent.name] = read_candidates(file).candidates
     return Tested(bundle, candidates, truth, seconds)
 
 

@@ -155,10 +155,15 @@ def normalize(volume: Any, statistics: IntensityStatistics) -> NDArray[np.float3
     InputError
         If a voxel is NaN or infinite.
     """
-    result = np.asarray(volume, np.float32) - np.float32(statistics.median)
-    result /= np.float32(statistics.scale)
-    bad = result.size - np.count_nonzero(np.isfinite(result))
+    from cryo_pick.normalize_kernel import normalize_into
+
+    voxels = np.asarray(volume, np.float32)
+    result = np.empty(voxels.shape, np.float32)
+    three = voxels if voxels.ndim == 3 else voxels.reshape(1, 1, -1)
+    bad = normalize_into(
+        three, np.float32(statistics.median), np.float32(statistics.scale), np.float32(CLIP),
+        result.reshape(three.shape),
+    )  # fmt: skip
     if bad:
         raise InputError(f"{bad} of {result.size} voxels are NaN or infinite")
-    np.clip(result, -CLIP, CLIP, out=result)
     return result

@@ -84,7 +84,9 @@ class Engine(Protocol):
         """(b, 1, d, h, w) float32 tiles to (b, k, d/s, h/s, w/s) raw float32 heatmaps."""
 
 
-def make_engine(module: nn.Module, settings: InferSettings, output_stride: int) -> Engine:
+def make_engine(
+    module: nn.Module, settings: InferSettings, output_stride: int, *, keep: bool = False
+) -> Engine:
     """The engine that the settings ask for, or the fastest this machine has.
 
     What is taken, and why, goes to the log.
@@ -97,6 +99,9 @@ def make_engine(module: nn.Module, settings: InferSettings, output_stride: int) 
         `engine`, `precision`, `accelerator`, `compile` and `cuda_graphs` are read.
     output_stride
         s, voxels per heatmap cell.
+    keep
+        Whether these weights will be run again: what it takes to convert them is then kept in the
+        cache folder.
 
     Raises
     ------
@@ -113,14 +118,14 @@ def make_engine(module: nn.Module, settings: InferSettings, output_stride: int) 
     if settings.engine in ("onnx", "tensorrt"):
         return _exported_engine(module, settings, output_stride, device)
     if settings.engine == "openvino" or (settings.engine == "auto" and device.type == "cpu"):
-        engine = _openvino_engine(module, settings, output_stride)
+        engine = _openvino_engine(module, settings, output_stride, keep)
         if engine is not None:
             return engine
     return _torch_engine(module, settings, output_stride, device)
 
 
 def _openvino_engine(
-    module: nn.Module, settings: InferSettings, output_stride: int
+    module: nn.Module, settings: InferSettings, output_stride: int, keep: bool
 ) -> Engine | None:
     """OpenVINO; None where `auto` should go on to torch."""
     must = settings.engine == "openvino"
@@ -136,7 +141,7 @@ def _openvino_engine(
     from detector.engine_openvino import OpenVinoEngine
 
     try:
-        engine = OpenVinoEngine(module, output_stride, precision)
+        engine = OpenVinoEngine(module, output_stride, precision, keep=keep)
     except UnsupportedNetwork as error:
         if must:
             raise ConfigError(f"infer.engine=openvino: {error}; use infer.engine=torch") from error

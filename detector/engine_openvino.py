@@ -4,48 +4,28 @@ from __future__ import annotations
 
 import copy
 import functools
-import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from cryo_pick.hardware import Precision
-from detector.engine import UnsupportedNetwork
+from detector.mean_network import MeanNetwork, SeparateNetworks
 from detector.network_geometry import kept_geometry, kept_receptive_field
+from detector.openvino_models import (
+    converted,
+    cpu_config,
+    keep_model,
+    kept_model,
+    model_key,
+    openvino,
+    openvino_core,
+)
 from detector.parity import TOLERANCE, check_against_torch, check_shape
 from detector.tiles import Shape
-
-# Importing OpenVINO tells its makers, over the network, unless the package that does so is missing.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-import openvino  # noqa: E402
-
-_TYPES = {"fp32": "f32", "bf16": "bf16"}
-
-
-@functools.cache
-def openvino_core() -> openvino.Core:
-    """The one Core of this process.
-
-    Each Core gives the thread that made it a signal stack of its own and, when it goes, puts back
-    the one it found. Of two that don't go in the reverse order of their making, the second puts
-    back what the first freed, and the next signal with a handler (SIGTERM, Ctrl-C) ends the process
-    with a segmentation fault.
-    """
-    return openvino.Core()
-
-
-def cpu_config(precision: str) -> dict[str, Any]:
-    """How a model is compiled: for one request at a time on torch's number of threads."""
-    return {
-        "INFERENCE_PRECISION_HINT": _TYPES[precision],
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "NUM_STREAMS": 1,
-    }
 
 
 class OpenVinoEngine:
@@ -53,7 +33,7 @@ class OpenVinoEngine:
 
     The converted model is run once on noise and compared with torch, on a shape other than the one
     it was traced with, so that a layer that OpenVINO sees differently is found here and not in the
-    picks.
+    picks. A model that was kept has passed this on the same kind of processor.
 
     Parameters
     ----------
@@ -65,6 +45,8 @@ class OpenVinoEngine:
         fp32 or bf16. Not checked against the hardware; :func:`detector.engine.make_engine` does.
     model
         The network as :func:`write_openvino` wrote it; None: it is converted now.
+    keep
+        Take the model from the cache folder where it was kept before, and keep it there else.
 
     Raises
     ------
@@ -81,6 +63,7 @@ class OpenVinoEngine:
         output_stride: int,
         precision: Precision,
         model: Path | None = None,
+        keep: bool = False,
     ) -> None:
         self.output_stride = output_stride
         self.geometry = kept_geometry(module, output_stride)
@@ -91,9 +74,16 @@ class OpenVinoEngine:
         self._shape: tuple[int, ...] = ()
         self._request: Any = None
         edge, longer = check_shape(self.geometry.multiple)
+        key = model_key(self._module, precision, f"stride {output_stride}") if keep else ""
+        kept = kept_model(key) if key else None
+        if kept is not None:
+            self._model = kept
+            return
         self._model = self._core.read_model(model) if model else _convert(self._module, edge)
         shape = (1, 1, edge, longer, edge)
         check_against_torch(self, self._module, shape, TOLERANCE[precision])
+        if key:
+            keep_model(key, self._model)
 
     @functools.cached_property
     def receptive_field(self) -> Shape:
@@ -109,8 +99,13 @@ class OpenVinoEngine:
             self._request = compiled.create_infer_request()
             self._shape = batch.shape
         tiles = np.ascontiguousarray(batch, np.float32)
-        result = self._request.infer([tiles], share_inputs=True, share_outputs=True)[0]
-        return np.array(result, np.float32)  # the request's own buffer is overwritten next time
+        answers = self._request.infer([tiles], share_inputs=True, share_outputs=True)
+        total = np.array(answers[0], np.float32)  # the request's buffer is overwritten next time
+        for index in range(1, len(answers)):
+            total += answers[index]
+        if len(answers) > 1:
+            total /= np.float32(len(answers))
+        return total
 
 
 def write_openvino(module: nn.Module, path: Path, multiple: int) -> None:
@@ -135,26 +130,10 @@ def write_openvino(module: nn.Module, path: Path, multiple: int) -> None:
 
 
 def _convert(module: nn.Module, edge: int) -> Any:
-    """The network as an OpenVINO model, traced on a cube of `edge` voxels."""
-    return converted(module, (torch.zeros(1, 1, edge, edge, edge),))
+    """The network as an OpenVINO model, traced on a cube of `edge` voxels.
 
-
-def converted(module: nn.Module, example: tuple[Tensor, ...]) -> Any:
-    """A module as an OpenVINO model, traced on example arguments.
-
-    Raises
-    ------
-    UnsupportedNetwork
-        If OpenVINO can't convert it.
+    A mean becomes one output per member, since OpenVINO would add them in bf16.
     """
-    with warnings.catch_warnings():
-        # OpenVINO traces with torch.jit, which is deprecated but three times as fast as export,
-        # and warns of every shape that a network looks at; the check covers what could go wrong.
-        warnings.simplefilter("ignore")
-        try:
-            with torch.no_grad():
-                # Left to OpenVINO, torch traces twice to compare, and loads much for that.
-                traced = torch.jit.trace(module, example, check_trace=False, strict=False)
-            return openvino.convert_model(traced, example_input=example)
-        except Exception as error:  # its front end raises whatever the network's code raises
-            raise UnsupportedNetwork(f"it does not convert ({error})") from error
+    if isinstance(module, MeanNetwork):
+        module = SeparateNetworks(list(module.members)).eval()
+    return converted(module, (torch.zeros(1, 1, edge, edge, edge),))

@@ -144,7 +144,7 @@ def kept_receptive_field(module: nn.Module, multiple: int) -> Shape:
     def measure() -> list[int]:
         return list(effective_receptive_field(module, multiple))
 
-    z, y, x = _kept("receptive-fields", _architecture(module, multiple), [0, 0, 0], measure)
+    z, y, x = _kept("receptive-fields", architecture(module, multiple), [0, 0, 0], measure)
     return int(z), int(y), int(x)
 
 
@@ -164,7 +164,7 @@ def kept_geometry(module: nn.Module, output_stride: int) -> NetworkGeometry:
         found = measure_geometry(module, output_stride)
         return [found.n_classes, found.multiple, found.bytes_per_voxel]
 
-    key = _architecture(module, output_stride)
+    key = architecture(module, output_stride)
     n_classes, multiple, size = _kept("geometries", key, [0, 0, 0.0], measure)
     return NetworkGeometry(int(n_classes), int(multiple), float(size))
 
@@ -191,10 +191,10 @@ def _kept(
     return found
 
 
-def _architecture(module: nn.Module, multiple: int) -> str:
-    """Hash of all that a measurement depends on: layers, shapes, and the code around them."""
+def architecture(module: nn.Module, how: object) -> str:
+    """Hash of layers, shapes, the code around them, torch's version, and how they are to be run."""
     shapes = [(name, tuple(value.shape)) for name, value in module.state_dict().items()]
-    described = f"{module}{shapes}{multiple}{torch.__version__}"
+    described = f"{module}{shapes}{how}{torch.__version__}"
     digest = hashlib.blake2b(described.encode(), digest_size=12)
     files = {__file__}
     for kind in {type(m) for m in module.modules()}:

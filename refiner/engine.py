@@ -67,7 +67,13 @@ class TorchPatchEngine:
 
 
 def make_patch_engine(
-    module: nn.Module, settings: InferSettings, n_classes: int, patch: int, stride: int
+    module: nn.Module,
+    settings: InferSettings,
+    n_classes: int,
+    patch: int,
+    stride: int,
+    *,
+    keep: bool = False,
 ) -> PatchEngine:
     """The engine that the settings ask for; `auto` is OpenVINO on a CPU, torch on a GPU.
 
@@ -81,6 +87,8 @@ def make_patch_engine(
         `engine`, `precision` and `accelerator` are read.
     n_classes, patch, stride
         k, the edge of a patch in voxels, and the voxels per heatmap cell.
+    keep
+        As for :func:`detector.engine.make_engine`.
 
     Raises
     ------
@@ -96,7 +104,7 @@ def make_patch_engine(
         from refiner.engine_openvino import OpenVinoPatchEngine
 
         try:
-            return OpenVinoPatchEngine(module, precision, n_classes, patch, stride)
+            return OpenVinoPatchEngine(module, precision, n_classes, patch, stride, keep)
         except UnsupportedNetwork as error:
             if must:
                 raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,11 +11,22 @@ from numpy.typing import NDArray
 from torch import nn
 
 from detector.engine import UnsupportedNetwork
-from detector.engine_openvino import converted, cpu_config, openvino, openvino_core
+from detector.openvino_models import (
+    converted,
+    cpu_config,
+    keep_model,
+    kept_model,
+    model_key,
+    openvino,
+    openvino_core,
+)
 from detector.parity import TOLERANCE
 from refiner.engine import Inputs
 
 _CHECKED_BATCH = 3
+AT_ONCE = 16
+"""Patches of one call: of more, the activations leave the processor's cache (see
+benchmarks/patches.py)."""
 
 
 class OpenVinoPatchEngine:
@@ -31,6 +43,8 @@ class OpenVinoPatchEngine:
         fp32 or bf16.
     n_classes, patch, stride
         k, the edge of a patch in voxels, and the voxels per heatmap cell.
+    keep
+        Take the model from the cache folder where it was kept before, and keep it there else.
 
     Raises
     ------
@@ -39,28 +53,50 @@ class OpenVinoPatchEngine:
     """
 
     def __init__(
-        self, module: nn.Module, precision: str, n_classes: int, patch: int, stride: int
+        self,
+        module: nn.Module,
+        precision: str,
+        n_classes: int,
+        patch: int,
+        stride: int,
+        keep: bool = False,
     ) -> None:
+        self.at_once = AT_ONCE
         self.name = f"OpenVINO {precision} on {torch.get_num_threads()} CPU threads"
         self._module = copy.deepcopy(module).float().cpu().eval()
         cells = patch // stride
         shapes = [(1, patch, patch, patch), (n_classes, cells, cells, cells), (n_classes,)]
+        key = model_key(self._module, precision, str(shapes)) if keep else ""
+        kept = kept_model(key) if key else None
+        if kept is not None:
+            self._compile(kept, precision)
+            return
         rng = np.random.default_rng(0)
         noise = [rng.random((_CHECKED_BATCH, *shape), np.float32) for shape in shapes]
         model = converted(self._module, tuple(torch.from_numpy(a) for a in noise))
         try:
             model.reshape({i: openvino.PartialShape([-1, *s]) for i, s in enumerate(shapes)})
-            self._compiled = openvino_core().compile_model(model, "CPU", cpu_config(precision))
-            self._request = self._compiled.create_infer_request()
+            self._compile(model, precision)
             self._check((noise[0], noise[1], noise[2]), TOLERANCE[precision])
         except RuntimeError as error:
             raise UnsupportedNetwork(f"the refiner does not compile ({error})") from error
+        if key:
+            keep_model(key, model)
+
+    def _compile(self, model: Any, precision: str) -> None:
+        self._compiled = openvino_core().compile_model(model, "CPU", cpu_config(precision))
+        self._request = self._compiled.create_infer_request()
 
     def __call__(self, inputs: Inputs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Logits (b, k + 1) and offsets (b, 3) of a batch."""
-        arrays = [np.ascontiguousarray(a, np.float32) for a in inputs]
-        answers = self._request.infer(arrays, share_inputs=True, share_outputs=True)
-        return np.array(answers[0], np.float32), np.array(answers[1], np.float32)
+        logits, offsets = [], []
+        for first in range(0, len(inputs[0]), self.at_once):
+            part = slice(first, first + self.at_once)
+            arrays = [np.ascontiguousarray(a[part], np.float32) for a in inputs]
+            answers = self._request.infer(arrays, share_inputs=True, share_outputs=True)
+            logits.append(np.array(answers[0], np.float32))
+            offsets.append(np.array(answers[1], np.float32))
+        return np.concatenate(logits), np.concatenate(offsets)
 
     def _check(self, noise: Inputs, tolerance: float) -> None:
         with torch.inference_mode():

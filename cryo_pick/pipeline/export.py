@@ -199,7 +199,7 @@ def _f4(run: str, picks: Picks, truth: Picks, picker: Picker) -> float:
 def largest_difference(
     tomogram: Tomogram, engines: Sequence[Engine], references: Sequence[Engine]
 ) -> float:
-    """Largest difference of two sets of engines' heatmaps of the tile in a tomogram's middle."""
+    """Largest difference of two sets' mean heatmaps of the tile in a tomogram's middle."""
     multiple = max(e.geometry.multiple for e in references)
     box = []
     for n, most in zip(tomogram.shape, _TILE, strict=True):
@@ -209,9 +209,8 @@ def largest_difference(
         return 0.0
     statistics = intensity_statistics(tomogram.volume)
     tile = normalize(np.asarray(tomogram.volume[tuple(box)]), statistics)[None, None]
-    return max(
-        float(np.abs(a(tile) - b(tile)).max()) for a, b in zip(engines, references, strict=True)
-    )
+    one, other = (np.mean([e(tile) for e in each], axis=0) for each in (engines, references))
+    return float(np.abs(one - other).max())
 
 
 def pick_overlap(one: Picks, other: Picks, distance: float) -> float:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from cryo_pick.candidates import Candidates
 from cryo_pick.errors import InputError
@@ -73,9 +74,10 @@ def stream_candidates(
         for first, slab in heatmap_slabs(
             tomogram.volume, engines, plan, infer.views or 1, folder=folder
         ):
-            rounded = slab.astype(np.float16)  # what is searched is what the refiner will see
-            file.write(first, rounded)
-            peaks.add(rounded)
+            # What is searched is what the refiner will see. numpy rounds on one core, slowly.
+            rounded = torch.from_numpy(slab).half()
+            file.write(first, rounded.numpy())
+            peaks.add(rounded.float().numpy())
         yield (
             file,
             candidates_of_peaks(

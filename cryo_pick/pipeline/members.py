@@ -11,7 +11,9 @@ import numpy as np
 from cryo_pick.errors import InputError
 from cryo_pick.pipeline.bundle import FILE, Bundle
 from cryo_pick.weights import NetworkSpec, load_network
-from detector.members import member_engines
+from detector.mean_network import MeanNetwork
+from detector.members import HEATMAP_STRIDE, member_engines
+from detector.parts import NETWORKS, output_stride
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,6 +50,23 @@ def load_member(
             f"but got {spec.patch}"
         )
     return module, spec
+
+
+def load_detectors(folder: Path, bundle: Bundle) -> list[tuple[nn.Module, int]]:
+    """The detectors of the bundle in `folder`, each with its output stride, voxels.
+
+    The folds of one training, whose plain mean counts, come as one network.
+
+    Raises
+    ------
+    InputError
+        As :func:`load_member`.
+    """
+    loaded = [load_member(folder, bundle, member, NETWORKS) for member in bundle.detectors]
+    networks = [(module, output_stride(spec.network)) for module, spec in loaded]
+    if bundle.ensemble or len(networks) < 2 or {s for _, s in networks} != {HEATMAP_STRIDE}:
+        return networks
+    return [(MeanNetwork([module for module, _ in networks]).eval(), HEATMAP_STRIDE)]
 
 
 def ensemble_engines(engines: Sequence[Any], bundle: Bundle) -> list[Any]:

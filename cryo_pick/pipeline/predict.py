@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -32,14 +33,14 @@ from cryo_pick.pipeline.fallback import pick_within_memory
 from cryo_pick.pipeline.fit import FLOOR
 from cryo_pick.pipeline.guards import warnings_of
 from cryo_pick.pipeline.heatmaps import stream_candidates
-from cryo_pick.pipeline.members import ensemble_engines, load_member
+from cryo_pick.pipeline.members import ensemble_engines, load_detectors, load_member
 from cryo_pick.pipeline.reading import checked_statistics, opened_within
 from cryo_pick.pipeline.surprises import surprises
 from cryo_pick.resample import resample
 from cryo_pick.tomogram import Tomogram
 from detector.engine import Engine, make_engine, precision_in_force
 from detector.members import at_heatmap_stride
-from detector.parts import NETWORKS, output_stride
+from detector.parts import NETWORKS
 from detector.settings import CandidatesSettings, InferSettings
 from metrics.thresholds import cut
 from refiner.blend import scored_picks
@@ -191,17 +192,17 @@ def load_planned(plan: PickerPlan) -> Picker:
             fitted,
             now,
         )
-    engines = []
-    for member in bundle.detectors:
-        module, spec = load_member(plan.folder, bundle, member, NETWORKS)
-        engine = make_engine(module, infer, output_stride(spec.network))
-        engines.append(at_heatmap_stride(engine))
+    engines = [
+        at_heatmap_stride(make_engine(module, infer, stride, keep=True))
+        for module, stride in load_detectors(plan.folder, bundle)
+    ]
     engines = ensemble_engines(engines, bundle)
     refiners = []
     for member in bundle.refiners if plan.two_stage else ():
         module, spec = load_member(plan.folder, bundle, member, REFINERS)
         stride = engines[0].output_stride
-        refiners.append(make_patch_engine(module, infer, len(bundle.types), spec.patch, stride))
+        k = len(bundle.types)
+        refiners.append(make_patch_engine(module, infer, k, spec.patch, stride, keep=True))
     planned = {f.name: getattr(plan, f.name) for f in fields(PickerPlan)}
     return Picker(**planned, engines=tuple(engines), refiners=tuple(refiners))
 
@@ -300,22 +301,18 @@ def predict_run(source: InputRun, picker: Picker, folder: Path, overwrite: bool)
     remove_temporaries(folder)  # of a worker that was killed; the lock of the run is ours
     tomogram = source.open()
     place = [tomogram.voxel_spacing, tomogram.origin]
-    key = f"{picker.fingerprint}:{stored_key(tomogram)}:{place}"
     path = folder / "candidates.npz"
     if not overwrite and path.is_file():
-        try:
-            file = read_candidates(path)
-        except InputError as error:
-            logger.warning("%s; picking again", error)
-        else:
-            if file.metadata.get("key") == key:
-                picks = picks_of(file.candidates, picker.bundle, picker.stage)
-                warnings = tuple(file.metadata.get("warnings", ()))
-                return RunResult(source.run, picks, len(file.candidates), 0.0, True, warnings)
+        kept = _kept_result(source, picker, path, f"{stored_key(tomogram)}:{place}")
+        if kept is not None:
+            return kept
     folder.mkdir(parents=True, exist_ok=True)
-    (candidates, found), steps = pick_within_memory(
-        lambda p: pick_tomogram(tomogram, p, folder), picker, load_planned
-    )
+    with ThreadPoolExecutor(1, "hash") as pool:  # its bytes are hashed while it is picked
+        stored = pool.submit(stored_key, tomogram)
+        (candidates, found), steps = pick_within_memory(
+            lambda p: pick_tomogram(tomogram, p, folder), picker, load_planned
+        )
+        key = f"{picker.fingerprint}:{stored.result()}:{place}"
     picks = picks_of(candidates, picker.bundle, picker.stage)
     bundle = picker.bundle
     fit = bundle.fits[picker.stage]
@@ -334,6 +331,20 @@ def predict_run(source: InputRun, picker: Picker, folder: Path, overwrite: bool)
     }
     write_candidates(path, candidates, picker.bundle.types.names, metadata)
     return RunResult(source.run, picks, len(candidates), seconds, False, tuple(found))
+
+
+def _kept_result(source: InputRun, picker: Picker, path: Path, stored: str) -> RunResult | None:
+    """The result in `path` if it is of this input and this picker, else None."""
+    try:
+        file = read_candidates(path)
+    except InputError as error:
+        logger.warning("%s; picking again", error)
+        return None
+    if file.metadata.get("key") != f"{picker.fingerprint}:{stored}":
+        return None
+    picks = picks_of(file.candidates, picker.bundle, picker.stage)
+    warnings = tuple(file.metadata.get("warnings", ()))
+    return RunResult(source.run, picks, len(file.candidates), 0.0, True, warnings)
 
 
 def keep_bundle_beside(bundle_folder: Path, out: Path) -> None:

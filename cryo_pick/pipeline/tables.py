@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,12 @@ from rich.table import Table
 from cryo_pick.pipeline.bundle import Bundle
 from cryo_pick.pipeline.dataset import Dataset
 
+MOST_FOLD_COLUMNS = 3
+"""Of more folds than that, their range is shown: a terminal has 80 letters."""
+
 
 def print_dataset(data: Dataset, folds: Mapping[str, int]) -> None:
-    """Picks of each class: in all runs, in the emptiest and the fullest one, and in each fold."""
+    """Picks of each class: in all runs, in the emptiest and the fullest one, and in the folds."""
     shapes = {" x ".join(map(str, run.tomogram.shape)) for run in data.runs.values()}
     size = shapes.pop() if len(shapes) == 1 else f"{len(shapes)} sizes"
     table = Table(
@@ -26,16 +29,21 @@ def print_dataset(data: Dataset, folds: Mapping[str, int]) -> None:
     for heading in ("radius Å", "weight", "picks", "a run"):
         table.add_column(heading, justify="right")
     numbers = sorted(set(folds.values()))
-    for fold in numbers:
-        table.add_column(f"fold {fold}", justify="right")
+    few = len(numbers) <= MOST_FOLD_COLUMNS
+    for heading in [f"fold {n}" for n in numbers] if few else [f"each of {len(numbers)} folds"]:
+        table.add_column(heading, justify="right")
     counts = {
         name: np.bincount(run.truth.classes, minlength=len(data.types))
         for name, run in data.runs.items()
     }
     for index, kind in enumerate(data.types):
         each = [int(c[index]) for c in counts.values()]
-        in_folds = [_parts_of(counts, folds, fold, index) for fold in numbers]
-        spread = f"{min(each)} to {max(each)}"
+        parts = [_parts_of(counts, folds, fold, index) for fold in numbers]
+        if few:
+            in_folds = ["/".join(map(str, part)) for part in parts]
+        else:
+            in_folds = [" / ".join(_spread(side) for side in zip(*parts, strict=True))]
+        spread = _spread(each)
         table.add_row(
             kind.name, f"{kind.radius:g}", f"{kind.weight:g}", str(sum(each)), spread, *in_folds
         )
@@ -54,10 +62,14 @@ def summary_of_dataset(data: Dataset, folds: Mapping[str, int]) -> dict[str, Any
 
 def _parts_of(
     counts: Mapping[str, NDArray[np.int64]], folds: Mapping[str, int], fold: int, index: int
-) -> str:
+) -> tuple[int, int]:
     """Picks of a class that a fold's networks learn from, and those that they are judged on."""
     inside = sum(int(c[index]) for n, c in counts.items() if folds.get(n) == fold)
-    return f"{sum(int(c[index]) for c in counts.values()) - inside}/{inside}"
+    return sum(int(c[index]) for c in counts.values()) - inside, inside
+
+
+def _spread(numbers: Sequence[int]) -> str:
+    return f"{min(numbers)} to {max(numbers)}"
 
 
 def print_fit(bundle: Bundle) -> None:

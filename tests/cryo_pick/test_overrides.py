@@ -28,7 +28,7 @@ def test_paths_and_flags_are_no_settings(word):
 def test_groups_are_the_folders_of_configs():
     groups = group_options()
     assert groups["candidates"] == ["components", "linked", "peaks", "points"]
-    assert {"cpu", "demo", "smoke"} <= set(groups["experiment"])
+    assert {"cpu", "demo", "gpu", "smoke"} <= set(groups["experiment"])
     assert "__pycache__" not in groups
 
 

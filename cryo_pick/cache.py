@@ -99,7 +99,8 @@ def stored_key(tomogram: Tomogram) -> str:
         return content_key(tomogram.volume)
     filename = getattr(tomogram.volume, "filename", None)
     if filename is None:
-        return hashlib.blake2b(tomogram.array().tobytes(), digest_size=20).hexdigest()
+        voxels = np.ascontiguousarray(tomogram.array())
+        return hashlib.blake2b(voxels.data, digest_size=20).hexdigest()
     path = Path(str(filename))
     if path.suffix == ".npy":
         return path.stem

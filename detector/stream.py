@@ -6,9 +6,10 @@ that holds those and no others.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from detector.candidates import check_settings, peak_kernel
@@ -17,9 +18,6 @@ from detector.linked import slice_marks
 from detector.peaks import Peaks, find_peaks
 from detector.settings import CandidatesSettings
 from detector.tiles import Shape
-
-if TYPE_CHECKING:
-    import torch
 
 
 class PeakStream(Protocol):
@@ -70,7 +68,10 @@ class RollingPeaks:
         stop = self._added if self._added == self._depth else max(self._added - radius, 0)
         keep = max(stop - radius, 0)
         for index, planes in enumerate(slab):
-            window = np.concatenate([self._held[index], planes.astype(np.float32)])
+            # A class at a time: numpy is slow at this, and all at once would be a large block that
+            # the allocator keeps.
+            single = torch.from_numpy(planes).float().numpy()
+            window = np.concatenate([self._held[index], single])
             if stop > self._searched:
                 within = (self._searched - self._first, stop - self._first)
                 found = self._search(window[None], within)

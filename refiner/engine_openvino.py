@@ -25,8 +25,7 @@ from refiner.engine import Inputs
 
 _CHECKED_BATCH = 3
 AT_ONCE = 16
-"""Patches of one call: of more, the activations leave the processor's cache (see
-benchmarks/patches.py)."""
+"""Patches of one call: the fastest of several numbers in benchmarks/patches.py."""
 
 
 class OpenVinoPatchEngine:
@@ -68,13 +67,13 @@ class OpenVinoPatchEngine:
         shapes = [(1, patch, patch, patch), (n_classes, cells, cells, cells), (n_classes,)]
         key = model_key(self._module, precision, str(shapes)) if keep else ""
         kept = kept_model(key) if key else None
-        if kept is not None:
-            self._compile(kept, precision)
-            return
         rng = np.random.default_rng(0)
         noise = [rng.random((_CHECKED_BATCH, *shape), np.float32) for shape in shapes]
-        model = converted(self._module, tuple(torch.from_numpy(a) for a in noise))
         try:
+            if kept is not None:
+                self._compile(kept, precision)
+                return
+            model = converted(self._module, tuple(torch.from_numpy(a) for a in noise))
             model.reshape({i: openvino.PartialShape([-1, *s]) for i, s in enumerate(shapes)})
             self._compile(model, precision)
             self._check((noise[0], noise[1], noise[2]), TOLERANCE[precision])

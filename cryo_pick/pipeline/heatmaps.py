@@ -75,9 +75,9 @@ def stream_candidates(
             tomogram.volume, engines, plan, infer.views or 1, folder=folder
         ):
             # What is searched is what the refiner will see. numpy rounds on one core, slowly.
-            rounded = torch.from_numpy(slab).half()
-            file.write(first, rounded.numpy())
-            peaks.add(rounded.float().numpy())
+            rounded = torch.from_numpy(slab).half().numpy()
+            file.write(first, rounded)
+            peaks.add(rounded)
         yield (
             file,
             candidates_of_peaks(

@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryo_pick.allocator import give_back_large_blocks
 from cryo_pick.errors import ConfigError, CryoPickError
 from cryo_pick.formats.inputs import InputRun
 from cryo_pick.pipeline.fallback import is_out_of_memory
@@ -92,6 +93,7 @@ def do_run_on_worker(task: RunTask, threads: int | None) -> RunResult | Failure:
     """
     import torch
 
+    give_back_large_blocks()
     torch.set_num_threads(threads or usable_cpus())
     try:
         picker = _picker_of(task.plan)

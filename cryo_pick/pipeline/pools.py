@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from cryo_pick.allocator import give_back_large_blocks
 from cryo_pick.cluster import Cluster, open_cluster
 from cryo_pick.errors import CryoPickError
 from cryo_pick.pipeline.one_run import Failure, RunTask, do_run, do_run_on_worker
@@ -149,6 +150,7 @@ class DaskPool:
 def open_pool(settings: ClusterSettings, plan: PickerPlan, folder: Path) -> Iterator[Pool]:
     """The pool that the settings describe; its workers end with the block."""
     if settings.kind == "none":
+        give_back_large_blocks()
         yield SerialPool(load_planned(plan))
         return
     with open_cluster(settings, folder) as cluster:

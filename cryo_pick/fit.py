@@ -32,6 +32,7 @@ from lightning_fabric.strategies import DDPStrategy, Strategy
 from torch import Tensor, nn
 
 from cryo_pick.activation_checkpoints import checkpoint_blocks
+from cryo_pick.conv3d_gradient import RightGradients
 from cryo_pick.errors import ConfigError, InputError, Preempted
 from cryo_pick.files import write_text_atomic
 from cryo_pick.hardware import Precision, choose_device, choose_precision, cpu_has_bf16
@@ -358,7 +359,8 @@ class _Training:
         total: dict[str, float] = {}
         for number, part in enumerate(parts, 1):
             # Devices exchange gradients once a step, with the last part.
-            with self.fabric.no_backward_sync(self.module, enabled=number < len(parts)):
+            later = self.fabric.no_backward_sync(self.module, enabled=number < len(parts))
+            with later, RightGradients():
                 losses = loss_function(self.module, part)
                 self.fabric.backward(losses["loss"] / len(parts))
             for name, value in losses.items():

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cryo_pick.config import Config
+from cryo_pick.conv3d_gradient import RightGradients
 from cryo_pick.hardware import choose_device
 from cryo_pick.objects import CZII_TYPES
 from cryo_pick.parts import build_part
@@ -129,9 +130,10 @@ def bench_train(config: Config, repeats: int) -> list[Measured]:
 
     def step() -> None:
         optimizer.zero_grad()
-        with autocast(device, precision):
-            loss = criterion(module(tiles), target)
-        loss.backward()
+        with RightGradients():
+            with autocast(device, precision):
+                loss = criterion(module(tiles), target)
+            loss.backward()
         optimizer.step()
 
     seconds = best_seconds(step, repeats)

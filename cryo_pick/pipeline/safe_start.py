@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cryo_pick.config import Config
+from cryo_pick.conv3d_gradient import RightGradients
 from cryo_pick.coordinates import angstrom_to_index
 from cryo_pick.errors import CryoPickError
 from cryo_pick.fit import LossFunction, split_batch
@@ -147,7 +148,8 @@ def estimate(
 
     def step() -> None:
         copied.zero_grad(set_to_none=True)
-        losses(copied, part)["loss"].backward()
+        with RightGradients():
+            losses(copied, part)["loss"].backward()
         if device.type == "cuda":
             torch.cuda.synchronize()
 

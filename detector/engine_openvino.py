@@ -17,6 +17,7 @@ from detector.mean_network import MeanNetwork, SeparateNetworks
 from detector.network_geometry import kept_geometry, kept_receptive_field
 from detector.openvino_models import (
     converted,
+    convolution_seconds,
     cpu_config,
     keep_model,
     kept_model,
@@ -69,6 +70,7 @@ class OpenVinoEngine:
         self.geometry = kept_geometry(module, output_stride)
         self._module = copy.deepcopy(module).float().cpu().eval()
         self.name = f"OpenVINO {precision} on {torch.get_num_threads()} CPU threads"
+        self._precision = precision
         self._core = openvino_core()
         self._config = cpu_config(precision)
         self._shape: tuple[int, ...] = ()
@@ -89,6 +91,10 @@ class OpenVinoEngine:
     def receptive_field(self) -> Shape:
         """Effective receptive field of the network, voxels, zyx."""
         return kept_receptive_field(self._module, self.geometry.multiple)
+
+    def convolution_seconds(self, shape: tuple[int, ...], repeats: int) -> float:
+        """Seconds of the network's convolutions on one batch of a shape, with nothing between."""
+        return convolution_seconds(self._model, shape, self._precision, repeats)
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """(b, 1, d, h, w) float32 tiles to (b, k, d/s, h/s, w/s) raw float32 heatmaps."""

@@ -14,9 +14,11 @@ import shutil
 import sys
 import tempfile
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +31,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino  # noqa: E402
 
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
+_CONVOLUTIONS = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}
 _MOST_KEPT = 32
 """Models in the cache folder; the ones that were not used for longest go."""
 
@@ -73,6 +76,36 @@ def converted(module: nn.Module, example: tuple[Tensor, ...]) -> Any:
             return openvino.convert_model(traced, example_input=example)
         except Exception as error:  # its front end raises whatever the network's code raises
             raise UnsupportedNetwork(f"it does not convert ({error})") from error
+
+
+def convolution_seconds(model: Any, shape: tuple[int, ...], precision: str, repeats: int) -> float:
+    """Seconds that a model's convolutions take, of the fastest of several runs on noise.
+
+    As OpenVINO counts them: of convolutions, transposed ones and matrix products, each with what it
+    was fused with, and without what lies between.
+
+    Parameters
+    ----------
+    model
+        Left as it is.
+    shape
+        Of its input.
+    precision
+        fp32 or bf16.
+    repeats
+        The fastest of so many counts, after a first one.
+    """
+    copied = model.clone()
+    copied.reshape({0: openvino.PartialShape(list(shape))})
+    config = {**cpu_config(precision), "PERF_COUNT": True}
+    request = openvino_core().compile_model(copied, "CPU", config).create_infer_request()
+    noise = np.random.default_rng(0).standard_normal(shape, np.float32)
+    found = []
+    for _ in range(1 + repeats):
+        request.infer([noise], share_inputs=True, share_outputs=True)
+        nodes = [n for n in request.get_profiling_info() if n.node_type in _CONVOLUTIONS]
+        found.append(sum((n.real_time for n in nodes), timedelta()).total_seconds())
+    return min(found[1:])
 
 
 def model_key(module: nn.Module, precision: str, shapes: str) -> str:

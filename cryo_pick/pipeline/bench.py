@@ -1,15 +1,12 @@
 """`cryo-pick bench`: what this machine reaches, beside what its processor could do.
 
-Every ceiling is measured in the same run: for networks, their own convolutions one after another
-with nothing between; for the peak search, one pass that takes the maximum; for thresholds, the sort
-that any exact search needs.
+Every ceiling is measured in the same run: for networks, their own convolutions with nothing
+between, and the fastest of a few convolutions that suit a processor; for the peak search, one pass
+that takes the maximum; for thresholds, the sort that any exact search needs.
 """
 
 from __future__ import annotations
 
-import copy
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,8 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from cryo_pick.config import Config
 from cryo_pick.conv3d_gradient import RightGradients
@@ -27,6 +23,13 @@ from cryo_pick.hardware import choose_device
 from cryo_pick.objects import CZII_TYPES
 from cryo_pick.parts import build_part
 from cryo_pick.picks import Picks
+from detector.convolution_speed import (
+    best_seconds,
+    count_flops,
+    engine_convolutions,
+    fastest_convolution,
+    own_convolutions,
+)
 from detector.engine import Engine, make_engine, precision_in_force
 from detector.engine_torch import autocast
 from detector.infer import predict_heatmap
@@ -72,44 +75,28 @@ class Measured:
         return {**self.__dict__, "ratio": self.ratio}
 
 
-def best_seconds(run: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest of several runs after a first one."""
-    run()
-    times = []
-    for _ in range(repeats):
-        _wait_for_gpu()
-        started = time.perf_counter()
-        run()
-        _wait_for_gpu()
-        times.append(time.perf_counter() - started)
-    return min(times)
-
-
-def _wait_for_gpu() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def bench_infer(config: Config, size: Shape, repeats: int) -> list[Measured]:
     """A volume through the detector: all of it, and its network on one tile alone."""
     engine, module = _engine(config)
+    device, precision = choose_device(config.infer.accelerator), precision_in_force(config.infer)
     multiple = engine.geometry.multiple
     d, h, w = (round_up(n, multiple) for n in size)
     volume = np.random.default_rng(0).standard_normal((d, h, w), np.float32)
     k, stride = engine.geometry.n_classes, engine.output_stride
-    flops = count_flops(module, (1, 1, d, h, w))
     tile = volume[None, None]
+    flops, voxels = count_flops(module, tile.shape), float(volume.size)
     whole = best_seconds(
         lambda: predict_heatmap(volume, [engine], config.infer, k, stride), repeats
     )
     alone = best_seconds(lambda: engine(tile), repeats)
-    edge = tuple(min(n, 2 * multiple * max(1, 48 // multiple)) for n in (d, h, w))
-    small = (1, 1, *edge)
-    speed = count_flops(module, small) / _convolutions(module, small, config, False, repeats)
-    voxels = float(volume.size)
+    own = flops / engine_convolutions(engine, module, tile.shape, device, precision, repeats)
+    fastest = fastest_convolution(engine, device, precision, repeats)
+    name = f"detector, {engine.name}"
+    network = "its network on one tile"
     return [
-        Measured(f"detector, {engine.name}", voxels / whole, flops / whole, speed, "FLOP/s"),
-        Measured("its network on one tile", voxels / alone, flops / alone, speed, "FLOP/s"),
+        Measured(f"{name}, of its convolutions", voxels / whole, flops / whole, own, "FLOP/s"),
+        Measured(f"{network}, of its convolutions", voxels / alone, flops / alone, own, "FLOP/s"),
+        Measured(f"{name}, of the fastest", voxels / whole, flops / whole, fastest, "FLOP/s"),
     ]
 
 
@@ -138,7 +125,7 @@ def bench_train(config: Config, repeats: int) -> list[Measured]:
 
     seconds = best_seconds(step, repeats)
     flops = 3 * count_flops(module, shape)  # each convolution once forward, twice backward
-    ceiling = flops / _convolutions(module, shape, config, True, repeats)
+    ceiling = flops / own_convolutions(module, shape, device, precision, True, repeats)
     name = f"training {config.model.network}, {precision}, batches of {shape[0]} x {d}x{h}x{w}"
     return [Measured(name, float(np.prod(shape)) / seconds, flops / seconds, ceiling, "FLOP/s")]
 
@@ -187,44 +174,3 @@ def bench_thresholds(n_candidates: int, repeats: int) -> list[Measured]:
 def _engine(config: Config) -> tuple[Engine, nn.Module]:
     module = build_detector(config.model, len(CZII_TYPES), 0).eval()
     return make_engine(module, config.infer, output_stride(config.model.network)), module
-
-
-def count_flops(module: nn.Module, shape: tuple[int, ...]) -> int:
-    """Operations of one forward pass, two for each multiplication with its addition."""
-    copied = copy.deepcopy(module).eval().to("meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        copied(torch.zeros(shape, device="meta"))
-    return int(counter.get_total_flops())
-
-
-def _convolutions(
-    module: nn.Module, shape: tuple[int, ...], config: Config, backward: bool, repeats: int
-) -> float:
-    """Seconds of the network's convolutions, each alone, on inputs of the shapes they get."""
-    device = choose_device(config.infer.accelerator)
-    module = module.to(device)
-    inputs: list[tuple[nn.Module, tuple[int, ...]]] = []
-    convolutions = (nn.Conv3d, nn.ConvTranspose3d, nn.Conv2d)
-    hooks = [
-        m.register_forward_pre_hook(lambda m, args: inputs.append((m, tuple(args[0].shape))))
-        for m in module.modules()
-        if isinstance(m, convolutions)
-    ]
-    with torch.no_grad():
-        module(torch.zeros(shape, device=device))
-    for hook in hooks:
-        hook.remove()
-    precision = precision_in_force(config.infer)
-    total = 0.0
-    for layer, size in inputs:
-        layout = torch.channels_last_3d if len(size) == 5 else torch.channels_last
-        x = torch.randn(size, device=device).to(memory_format=layout).requires_grad_(backward)
-        total += best_seconds(partial(_once, layer, x, precision, backward), repeats)
-    return total
-
-
-def _once(layer: nn.Module, x: Tensor, precision: str, backward: bool) -> None:
-    with torch.set_grad_enabled(backward), autocast(x.device, precision):
-        y = layer(x)
-    if backward:
-        y.backward(torch.ones_like(y))

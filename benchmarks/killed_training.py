@@ -22,6 +22,9 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
+PACE_STEPS = 100
+"""Steps of the training that is timed first."""
+
 
 def command(project: Path, out: Path, steps: int, words: list[str]) -> list[str]:
     """`detector train` on fold 0; time must not decide, only steps."""
@@ -73,10 +76,21 @@ def same(a: Path, b: Path) -> bool:
     )
 
 
+def seconds_per_step(out: Path) -> float:
+    """Of a short training, by its log, so without the start of the process."""
+    first, *_, last = log_rows(out)
+    return (float(last[1]) - float(first[1])) / (int(last[0]) - int(first[0]))
+
+
+def log_rows(out: Path) -> list[list[str]]:
+    """Rows of metrics.csv."""
+    rows = (out / "work" / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    return [row.split(",") for row in rows[1:]]
+
+
 def log_of(out: Path) -> list[list[str]]:
     """Rows of metrics.csv without their times."""
-    rows = (out / "work" / "metrics.csv").read_text(encoding="utf-8").splitlines()
-    return [row.split(",")[:1] + row.split(",")[3:] for row in rows]
+    return [row[:1] + row[3:] for row in log_rows(out)]
 
 
 def main() -> int:
@@ -96,8 +110,8 @@ def main() -> int:
     often = ["train.optimizer.checkpoint_every_s=2", *settings]
     steps = arguments.steps
     if steps is None:
-        few, many = (run_whole(command(project, work / f"s{n}", n, often)) for n in (10, 40))
-        steps = max(50, round(60 * arguments.minutes / max((many - few) / 30, 1e-3)))
+        run_whole(command(project, work / "pace", PACE_STEPS, often))
+        steps = max(50, round(60 * arguments.minutes / seconds_per_step(work / "pace")))
     whole = run_whole(command(project, work / "undisturbed", steps, often))
     draw = random.Random(arguments.seed)
     # Each life also has to start and to read; it gets a share of the rest of the training.

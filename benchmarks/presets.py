@@ -124,7 +124,7 @@ def _one(
         seconds += time.monotonic() - started
         voxels += int(np.prod(record.tomogram.shape))
         np.save(folder / f"{run}.npy", _at_stride(heatmap))
-    per_class, score = _f4(found, judge)
+    per_class, score = best_f4(found, judge)
     count = sum(p.numel() for p in module.parameters()) / 1e6
     print(
         f"| {name} | {score:.3f} | {_line(per_class)} | {count:.2f} M "
@@ -156,7 +156,7 @@ def _best_ensemble(
             found[run] = heatmap_candidates(
                 Heatmap(mean, HEATMAP_STRIDE), t.voxel_spacing, t.origin, settings, judge.types
             )
-        per_class, score = _f4(found, judge)
+        per_class, score = best_f4(found, judge)
         results.append((score, members, per_class))
     if results:
         score, members, per_class = max(results, key=lambda r: r[0])
@@ -168,7 +168,7 @@ def _at_stride(heatmap: Heatmap) -> NDArray[np.float16]:
     return coarsen(heatmap.values, HEATMAP_STRIDE // heatmap.stride).astype(np.float16)
 
 
-def _f4(found: dict[str, Candidates], judge: Dataset) -> tuple[NDArray[np.float64], float]:
+def best_f4(found: dict[str, Candidates], judge: Dataset) -> tuple[NDArray[np.float64], float]:
     """F4 by class and weighted, at the best possible thresholds."""
     k = len(judge.types)
     plain = Blend(np.ones(k), np.zeros(k), np.zeros(k))

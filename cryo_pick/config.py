@@ -24,6 +24,7 @@ from cryo_pick.settings import (
     ClusterSettings,
     DataSettings,
     FitSettings,
+    PretrainSettings,
     TuneSettings,
 )
 from detector.settings import (
@@ -48,6 +49,7 @@ class Config:
     target: TargetSettings = field(default_factory=TargetSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    pretrain: PretrainSettings = field(default_factory=PretrainSettings)
     train: DetectorTrainSettings = field(default_factory=DetectorTrainSettings)
     candidates: CandidatesSettings = field(default_factory=CandidatesSettings)
     infer: InferSettings = field(default_factory=InferSettings)

@@ -113,6 +113,28 @@ class OptimizerSettings:
 
 
 @dataclass
+class PretrainSettings:
+    """Training on simulated tomograms first; detectors of all folds begin with its weights."""
+
+    runs: int = 0
+    """Tomograms to simulate; 0: no such training."""
+    size: list[int] = field(default_factory=lambda: [96, 256, 256])
+    """Of each, voxels, zyx."""
+    seed: int = 1_000_000
+    """Tomogram i is made from seed + i."""
+    noise: float = 1.0
+    """1 is as noisy as the CZII challenge, 0.5 easy, 2 hard."""
+    crowding: float = 4.0
+    """Factor on every count of particles; 1 is as full as the CZII challenge."""
+    densities: str | None = None
+    """Folder of density maps, as for `cryo-pick simulate --densities`; null: built-in molecules."""
+    steps: int = 2000
+    """Optimiser steps."""
+    minutes: float | None = None
+    """End after this time if `steps` are not done."""
+
+
+@dataclass
 class WatchSettings:
     """How a training is looked at while it runs. Never changes the weights it ends with."""
 

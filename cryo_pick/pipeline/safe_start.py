@@ -19,7 +19,7 @@ from cryo_pick.config import Config
 from cryo_pick.conv3d_gradient import RightGradients
 from cryo_pick.coordinates import angstrom_to_index
 from cryo_pick.errors import CryoPickError
-from cryo_pick.fit import LossFunction, split_batch
+from cryo_pick.fit import LossFunction, split_batch, training_precision
 from cryo_pick.hardware import choose_device
 from cryo_pick.logs import duration
 from cryo_pick.objects import ParticleTypes
@@ -27,6 +27,7 @@ from cryo_pick.pick_offset import Offset, combine_offsets, measure_offset
 from cryo_pick.pipeline.dataset import DataRun, Dataset
 from cryo_pick.pipeline.training_preview import draw_crops
 from cryo_pick.settings import AugmentSettings, OptimizerSettings
+from detector.engine_torch import autocast
 from detector.network_geometry import peak_bytes
 from detector.train import DetectorParts, detector_parts, train_detector, training_run
 from refiner.train import build_refiner, losses_of
@@ -139,9 +140,9 @@ def estimate(
     losses, batch
         Of the training.
     settings
-        `steps`, `minutes`, `accumulate` and `accelerator` are read.
+        `steps`, `minutes`, `accumulate`, `accelerator` and `precision` are read.
     """
-    device = choose_device(settings.accelerator)
+    device, precision = choose_device(settings.accelerator), training_precision(settings)
     copied = copy.deepcopy(module).to(device, memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
     tensors = {k: torch.as_tensor(np.ascontiguousarray(v)).to(device) for k, v in batch.items()}
     part: dict[str, Tensor] = split_batch(tensors, settings.accumulate)[0]
@@ -149,7 +150,9 @@ def estimate(
     def step() -> None:
         copied.zero_grad(set_to_none=True)
         with RightGradients():
-            losses(copied, part)["loss"].backward()
+            with autocast(device, precision):
+                loss = losses(copied, part)["loss"]
+            loss.backward()
         if device.type == "cuda":
             torch.cuda.synchronize()
 

@@ -10,6 +10,7 @@ from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.json_output import Answer
 from cryo_pick.pipeline.dataset import Dataset
 from cryo_pick.pipeline.heatmaps import read_heatmap
+from cryo_pick.pipeline.pretrain import pretrain
 from cryo_pick.pipeline.processes import first_only, is_first, join_processes
 from cryo_pick.pipeline.safe_start import (
     check_detector,
@@ -61,7 +62,8 @@ def train_detector_command(config: Config, answer: Answer, *, dry_run: bool = Fa
         return
     with RunFolder(out, to_yaml(config), writes=is_first()) as folder:
         first_only(check)
-        train_detector_fold(data, folds, config.train.fold, config, out / "detector", out / "work")
+        begun = pretrain(config, data.voxel_spacing, out)
+        train_detector_fold(data, folds, config.train.fold, begun, out / "detector", out / "work")
         summary = {"trained_on": [r.name for r in runs]}
         folder.write_summary(summary)
     if not is_first():

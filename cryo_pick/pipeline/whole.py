@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import time
@@ -18,10 +19,11 @@ from cryo_pick.logs import duration
 from cryo_pick.pipeline.bundle import Bundle
 from cryo_pick.pipeline.dataset import Dataset, check_folds, load_dataset
 from cryo_pick.pipeline.fit import FitOutcome
+from cryo_pick.pipeline.pretrain import pretrain
 from cryo_pick.pipeline.processes import first_only, is_first
 from cryo_pick.pipeline.results import fit_bundle, load_report_data
 from cryo_pick.pipeline.safe_start import check_detector, check_picks, check_refiner
-from cryo_pick.pipeline.spent import Spent, read_spent, write_spent
+from cryo_pick.pipeline.spent import Spent, read_spent, spending, write_spent
 from cryo_pick.pipeline.tables import print_dataset, print_fit, summary_of_dataset
 from cryo_pick.pipeline.train import TrainFolder, fold_assignment, train_all, train_fold
 from cryo_pick.pipeline.workers import run_in_processes
@@ -69,6 +71,10 @@ def check_start(data: Dataset, folds: Mapping[str, int], config: Config, out: Pa
     stride = max(HEATMAP_STRIDE, output_stride(config.model.network))
     refiner = check_refiner(config, data.types, stride)
     total = len(numbers) * (detector.seconds + refiner.seconds)
+    if config.pretrain.runs:
+        limit = 60 * (config.pretrain.minutes or math.inf)
+        total += min(config.pretrain.steps * detector.step_seconds, limit)
+        logger.info("before them, a detector on %d simulated tomograms", config.pretrain.runs)
     logger.info("%d folds of both: about %s of training", len(numbers), duration(total))
     return total
 
@@ -103,9 +109,14 @@ def train_bundle(config: Config, out: Path) -> dict[str, Any]:
     started = time.monotonic()
     data, folds = open_training_data(config)
     first_only(lambda: check_start(data, folds, config, out))
+    first = Spent({}, {})
+    with spending(first, "pretraining"):
+        config = pretrain(config, data.voxel_spacing, out)
     spent = train_all(data, folds, config, out, partial(train_side_by_side, config, out))
     if not is_first():
         return {}
+    if config.pretrain.runs:
+        spent = Spent(first.seconds | spent.seconds, first.memory | spent.memory)
     spent = spent.at_least(read_spent(out))
     write_spent(out, spent)
     bundle, outcome = fit_bundle(out, data, folds, config)

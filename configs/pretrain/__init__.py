@@ -1,0 +1,1 @@
+# Makes this folder a package, so that Hydra finds its YAML files in a wheel.

@@ -76,7 +76,7 @@ def weighted_f4(bundle: Path, project: Path, run: str, heatmap: Heatmap) -> floa
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--network", default="shuffle_unet")
+    parser.add_argument("--network", default="shuffle_unet", help="a preset")
     parser.add_argument("--size", type=int, nargs=3, default=[96, 320, 320])
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--project", type=Path)
@@ -93,12 +93,14 @@ def main() -> None:
         raw = opened.open_tomogram(run, DataSettings()).array()
         volume = normalize(raw, intensity_statistics(raw))
     else:
-        name, k = arguments.network, len(CZII_TYPES)
-        module = build_detector(compose([f"model={name}", *words]).model, k, 0).eval()
+        config, k = compose([f"model={arguments.network}", *words]), len(CZII_TYPES)
+        name = config.model.network
+        module = build_detector(config.model, k, 0).eval()
         volume = np.random.default_rng(0).standard_normal(tuple(arguments.size), np.float32)
     stride = output_stride(name)
     engine = make_engine(module, config.infer, stride)
-    predict_heatmap(volume[:64, :64, :64], [engine], config.infer, k, stride)  # what is set up once
+    # What is set up once for all tomograms of a size: the model, compiled for the tile.
+    predict_heatmap(volume, [engine], config.infer, k, stride)
     ours, mine = timed(lambda: predict_heatmap(volume, [engine], config.infer, k, stride))
     theirs, monai = timed(lambda: by_monai(module, volume, stride))
     shape = "x".join(map(str, volume.shape))

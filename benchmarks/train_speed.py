@@ -30,7 +30,8 @@ import numpy as np
 import torch
 
 from cryo_pick.config import Config, compose
-from cryo_pick.fit import fit, training_precision
+from cryo_pick.fabric import training_precision
+from cryo_pick.fit import fit
 from cryo_pick.overrides import group_options
 from detector.sampling import TrainingRun
 from detector.targets import target_sigmas

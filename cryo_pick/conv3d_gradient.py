@@ -5,7 +5,7 @@ where a plane times its channels is large: it returns NaN or other numbers each 
 threads for ever at its barriers, or crashes. Its kernel in 2D is right, and so are the forward pass
 and the gradient of the input in 3D. The gradient of a 3D kernel is that of one 2D kernel for each
 of its planes, over slices of the batch, which is what is computed here; it is the same sum.
-tests/cryo_pick/test_conv3d_gradient.py compares both with fp32.
+benchmarks/conv3d_gradient.py compares both with fp32 (docs/decisions/conv3d-gradient.md).
 """
 
 from __future__ import annotations
@@ -159,21 +159,15 @@ def _conv3d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor | None:
-    if not _goes_wrong(input, weight):
-        return None
-    strides, dilations = _three(stride), _three(dilation)
+    dilations = _three(dilation)
     if padding == "same":
         # What an even kernel needs more on one side is added as torch does it, behind.
         spans = [d * (k - 1) for k, d in zip(weight.shape[2:], dilations, strict=True)]
-        paddings = [n // 2 for n in spans]
-        input = functional.pad(input, [v for n in reversed(spans) for v in (0, n % 2)])
-    else:
-        paddings = _three(0 if padding == "valid" else padding)
-    sizes = zip(input.shape[2:], weight.shape[2:], strides, paddings, dilations, strict=True)
-    output = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes]
-    if not _is_large(input.shape, (weight.shape[0], *output)):
-        return None
-    settings = (strides, paddings, dilations, False, [0, 0, 0], groups)
+        padding = [n // 2 for n in spans]
+        if any(n % 2 for n in spans):
+            input = functional.pad(input, [v for n in reversed(spans) for v in (0, n % 2)])
+    paddings = _three(0 if padding == "valid" else padding)
+    settings = (_three(stride), paddings, dilations, False, [0, 0, 0], groups)
     return _convolve(input, weight, bias, settings)
 
 
@@ -187,22 +181,31 @@ def _conv_transpose3d(
     groups: int = 1,
     dilation: Any = 1,
 ) -> Tensor | None:
-    if not _goes_wrong(input, weight):
-        return None
-    strides, paddings, added, dilations = map(_three, (stride, padding, output_padding, dilation))
-    sizes = zip(input.shape[2:], weight.shape[2:], strides, paddings, added, dilations, strict=True)
-    output = [(n - 1) * s - 2 * p + d * (k - 1) + a + 1 for n, k, s, p, a, d in sizes]
-    if not _is_large(input.shape, (weight.shape[1] * groups, *output)):
-        return None
-    settings = (strides, paddings, dilations, True, added, groups)
+    added = _three(output_padding)
+    settings = (_three(stride), _three(padding), _three(dilation), True, added, groups)
     return _convolve(input, weight, bias, settings)
 
 
 def _convolve(
     volume: Tensor, weight: Tensor, bias: Tensor | None, settings: tuple[Any, ...]
-) -> Tensor:
-    output: Tensor = _Convolution.apply(volume, weight, bias, settings)
-    return output
+) -> Tensor | None:
+    """With gradients of our own; None where torch's are right."""
+    if not _may_go_wrong(volume, weight):
+        return None
+    stride, padding, dilation, transposed, added, groups = settings
+    n_out = weight.shape[1] * groups if transposed else weight.shape[0]
+    output = []
+    for axis, size in enumerate(volume.shape[2:]):
+        span = dilation[axis] * (weight.shape[2 + axis] - 1) + 1
+        if transposed:
+            length = (size - 1) * stride[axis] - 2 * padding[axis] + span + added[axis]
+        else:
+            length = (size + 2 * padding[axis] - span) // stride[axis] + 1
+        output.append(length)
+    if max(_plane(volume.shape[1:]), _plane((n_out, *output))) <= LARGEST_PLANE:
+        return None
+    answer: Tensor = _Convolution.apply(volume, weight, bias, settings)
+    return answer
 
 
 def _three(value: int | Sequence[int]) -> list[int]:
@@ -210,8 +213,8 @@ def _three(value: int | Sequence[int]) -> list[int]:
     return values * _DIMENSIONS if len(values) == 1 else values
 
 
-def _goes_wrong(volume: Tensor, weight: Tensor) -> bool:
-    """Whether a convolution is one of those whose weight gradient may be wrong."""
+def _may_go_wrong(volume: Tensor, weight: Tensor) -> bool:
+    """Whether a convolution's weight gradient is computed in bf16 on the CPU."""
     if volume.device.type != "cpu" or volume.ndim != _DIMENSIONS + 2:
         return False
     learns = torch.is_grad_enabled() and weight.requires_grad
@@ -219,11 +222,6 @@ def _goes_wrong(volume: Tensor, weight: Tensor) -> bool:
     return learns and half
 
 
-def _is_large(volume: Sequence[int], output: Sequence[int]) -> bool:
-    """Whether a plane of the input (batch first) or of the output is large for oneDNN."""
-
-    def elements(channels: int, height: int, width: int) -> int:
-        return -(-channels // _BLOCK) * _BLOCK * height * width
-
-    seen = elements(volume[1], *volume[3:])
-    return max(seen, elements(output[0], *output[2:])) > LARGEST_PLANE
+def _plane(shape: Sequence[int]) -> int:
+    """Elements of a plane as oneDNN lays it out, of channels x d x h x w."""
+    return -(-shape[0] // _BLOCK) * _BLOCK * shape[2] * shape[3]

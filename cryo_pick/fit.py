@@ -8,37 +8,30 @@ an unbroken one, bit for bit on the CPU (not where `minutes` cuts it: time is ne
 from __future__ import annotations
 
 import copy
-import csv
 import logging
 import math
 import os
 import pickle
-import signal
-import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy, Strategy
 from torch import Tensor, nn
 
 from cryo_pick.activation_checkpoints import checkpoint_blocks
 from cryo_pick.conv3d_gradient import RightGradients
 from cryo_pick.errors import ConfigError, InputError, Preempted
-from cryo_pick.files import write_text_atomic
-from cryo_pick.hardware import Precision, choose_device, choose_precision, cpu_has_bf16
-from cryo_pick.muon import Muon
+from cryo_pick.fabric import make_fabric
+from cryo_pick.optimizer import AveragedWeights, learning_rate_factor, make_optimizer
 from cryo_pick.settings import OptimizerSettings
-from cryo_pick.training_log import TrainingLogger, open_logger
+from cryo_pick.signals import stop_signals
+from cryo_pick.training_log import TrainingLogger, append_row, forget_rows_after, open_logger
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +43,6 @@ LossFunction = Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]
 Describe = Callable[[int, int, int], list[str]]
 """(step, size, rank) to where each sample of that batch comes from, in words."""
 
-_FABRIC_PRECISION: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 _LOG_EVERY = 20
 _SAMPLES_NAMED = 8
 
@@ -83,73 +75,6 @@ class Watch:
     look: Callable[[nn.Module, int], Mapping[str, float]]
     every: float
     budget: float = 1.0
-
-
-class AveragedWeights:
-    """Exponential moving average of a module's parameters and buffers.
-
-    The decay rises with the steps, so that the first, random weights are forgotten soon.
-    """
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.state = {k: v.detach().clone() for k, v in module.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, module: nn.Module, step: int) -> None:
-        """Move the average towards the module's weights after `step` steps."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        current = module.state_dict()
-        floats = [k for k, v in self.state.items() if v.is_floating_point()]
-        torch._foreach_lerp_(
-            [self.state[k] for k in floats], [current[k] for k in floats], 1 - decay
-        )
-        for k in self.state.keys() - set(floats):
-            self.state[k].copy_(current[k])
-
-
-def learning_rate_factor(progress: float, warmup: float) -> float:
-    """Linear warm-up, then a cosine from 1 to 0, at a progress in [0, 1]."""
-    if progress < warmup:
-        return min(1.0, max(progress, 1e-3) / warmup)
-    share = (progress - warmup) / max(1 - warmup, 1e-9)
-    return 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-
-
-def make_optimizer(
-    module: nn.Module, settings: OptimizerSettings, *, fused: bool
-) -> torch.optim.Optimizer:
-    """Optimizer of a config over a module's parameters; biases and norms don't decay.
-
-    `fused` asks AdamW for its one-pass step.
-    """
-    decayed = [p for p in module.parameters() if p.ndim > 1]
-    plain = [p for p in module.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    if settings.method == "muon":
-        return Muon(groups, lr=settings.learning_rate)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=fused)
-
-
-@contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """Turn SIGTERM and SIGUSR1 into an event that the loop looks at between steps."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    names = ("SIGTERM", "SIGUSR1")  # Windows has no SIGUSR1
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {n: signal.signal(n, lambda *_: stop.set()) for n in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            # None: a handler that Python did not set and can't set again.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def fit(
@@ -201,51 +126,6 @@ def fit(
     )
 
 
-def training_precision(settings: OptimizerSettings) -> Precision:
-    """The number format that a training uses on this machine.
-
-    Raises
-    ------
-    ConfigError
-        If the hardware would have to emulate it.
-    """
-    device = choose_device(settings.accelerator)
-    precision = choose_precision(settings.precision, device)
-    if precision == "bf16" and device.type == "cpu" and not cpu_has_bf16():
-        raise ConfigError(
-            "optimizer.precision=bf16: this CPU has no bf16 arithmetic and emulates it many times "
-            "slower than fp32; use precision=auto or fp32"
-        )
-    return precision
-
-
-def make_fabric(settings: OptimizerSettings) -> Fabric:
-    """The processes and the device of a training; with several devices, they are joined.
-
-    Raises
-    ------
-    ConfigError
-        If this machine can't do what the settings ask for.
-    """
-    precision = training_precision(settings)
-    several = settings.devices * settings.nodes > 1
-    # A process waits for as long as another one predicts or validates alone.
-    strategy: Strategy | str = DDPStrategy(timeout=timedelta(days=2)) if several else "auto"
-    with warnings.catch_warnings():
-        # A training of one process needs no srun, wherever it runs.
-        warnings.filterwarnings("ignore", "The `srun` command is available")
-        fabric = Fabric(
-            accelerator="cuda" if choose_device(settings.accelerator).type == "cuda" else "cpu",
-            devices=settings.devices,
-            num_nodes=settings.nodes,
-            precision=_FABRIC_PRECISION[precision],
-            strategy=strategy,
-        )
-    if several:
-        fabric.launch()
-    return fabric
-
-
 class _Training:
     """The state of one training and the loop over it."""
 
@@ -275,7 +155,7 @@ class _Training:
         self.logger: TrainingLogger | None = None
         if fabric.global_rank == 0:
             for log in (self.log, self.validation):
-                _forget_rows_after(log, self.step)
+                forget_rows_after(log, self.step)
             self.logger = open_logger(settings.logger, folder, self.step)
 
     def run(
@@ -431,7 +311,7 @@ class _Training:
         numbers = dict(watch.look(module.eval(), self.step))
         self.look_cost = time.monotonic() - started
         self.looked += self.look_cost
-        _append_row(self.validation, {"step": self.step}, numbers)
+        append_row(self.validation, {"step": self.step}, numbers)
         self.logger.numbers(self.step, {f"validation/{k}": v for k, v in numbers.items()})
         for picture in sorted((self.folder / "previews").glob(f"*{self.step:07d}.png")):
             self.logger.picture(self.step, picture.stem.rsplit("_", 1)[0], picture)
@@ -440,7 +320,7 @@ class _Training:
         if self.logger is None:
             return
         row = {"step": self.step, "seconds": round(self.elapsed, 2), "progress": round(progress, 4)}
-        _append_row(self.log, row, losses)
+        append_row(self.log, row, losses)
         rate = float(self.optimizer.param_groups[0]["lr"])
         self.logger.numbers(self.step, {**losses, "learning_rate": rate})
 
@@ -519,30 +399,3 @@ def split_batch(batch: Mapping[str, Tensor], parts: int) -> list[dict[str, Tenso
 def _is_finite(batch: Mapping[str, Tensor], index: int) -> bool:
     """Whether every value of one sample is finite."""
     return all(bool(torch.isfinite(v[index]).all()) for v in batch.values() if len(v) > index)
-
-
-def _append_row(path: Path, row: Mapping[str, float], numbers: Mapping[str, float]) -> None:
-    """One more row of a CSV; a new file begins with the names."""
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*row, *numbers], lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow({**row, **{k: f"{v:.6g}" for k, v in numbers.items()}})
-
-
-def _forget_rows_after(log: Path, step: int) -> None:
-    """Drop the log of steps that will be done again, and a row that a kill cut short."""
-    if not log.is_file():
-        return
-    if step == 0:
-        log.unlink()
-        return
-    header, *rows = log.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
-
-    def stays(row: str) -> bool:
-        first = row.split(",")[0]
-        whole = row.endswith("\n") and row.count(",") == header.count(",")
-        return whole and first.isdigit() and int(first) <= step
-
-    write_text_atomic(log, "".join([header, *filter(stays, rows)]))

@@ -1,16 +1,18 @@
-"""SIGTERM and SIGUSR1, by which schedulers ask a job to leave, as an error with its exit code."""
+"""SIGTERM and SIGUSR1, by which schedulers ask a job to leave: an error now, or an event."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from cryo_pick.errors import Preempted
 
 SIGNALS = tuple(getattr(signal, n) for n in ("SIGTERM", "SIGUSR1") if hasattr(signal, n))
+"""Windows has no SIGUSR1."""
 
 
 class _Stop(KeyboardInterrupt):
@@ -49,6 +51,24 @@ def preempted_by_signals() -> Iterator[None]:
             f"stopped by {name}; what is done is kept, the same command goes on from there"
         ) from error
     finally:
-        for number, handler in before.items():
-            # None: a handler that Python did not set and can't set again.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        _put_back(before)
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Turn SIGTERM and SIGUSR1 into an event that the loop looks at between steps."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in SIGNALS}
+    try:
+        yield stop
+    finally:
+        _put_back(before)
+
+
+def _put_back(before: Mapping[int, Any]) -> None:
+    for number, handler in before.items():
+        # None: a handler that Python did not set and can't set again.
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)

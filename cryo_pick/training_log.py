@@ -1,10 +1,11 @@
-"""Where the numbers and pictures of a training go besides its CSV files.
+"""Where the numbers and pictures of a training go: rows of CSV files, and loggers.
 
 A logger is a small object with three methods; what it needs is imported only when it is asked for.
 """
 
 from __future__ import annotations
 
+import csv
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cryo_pick.errors import ConfigError
+from cryo_pick.files import write_text_atomic
 
 LOGGERS = ("csv", "tensorboard", "mlflow", "wandb")
 
@@ -150,3 +152,30 @@ _OPEN: dict[str, Callable[[Path, int], TrainingLogger]] = {
     "mlflow": _Mlflow,
     "wandb": _Wandb,
 }
+
+
+def append_row(path: Path, row: Mapping[str, float], numbers: Mapping[str, float]) -> None:
+    """One more row of a CSV; a new file begins with the names."""
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*row, *numbers], lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow({**row, **{k: f"{v:.6g}" for k, v in numbers.items()}})
+
+
+def forget_rows_after(log: Path, step: int) -> None:
+    """Drop the log of steps that will be done again, and a row that a kill cut short."""
+    if not log.is_file():
+        return
+    if step == 0:
+        log.unlink()
+        return
+    header, *rows = log.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+
+    def stays(row: str) -> bool:
+        first = row.split(",")[0]
+        whole = row.endswith("\n") and row.count(",") == header.count(",")
+        return whole and first.isdigit() and int(first) <= step
+
+    write_text_atomic(log, "".join([header, *filter(stays, rows)]))

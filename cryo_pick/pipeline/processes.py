@@ -25,7 +25,7 @@ def join_processes(settings: OptimizerSettings) -> None:
     """
     if settings.devices * settings.nodes == 1:
         return
-    from cryo_pick.fit import make_fabric
+    from cryo_pick.fabric import make_fabric
 
     make_fabric(settings)
     if not is_first():

@@ -19,7 +19,8 @@ from cryo_pick.config import Config
 from cryo_pick.conv3d_gradient import RightGradients
 from cryo_pick.coordinates import angstrom_to_index
 from cryo_pick.errors import CryoPickError
-from cryo_pick.fit import LossFunction, split_batch, training_precision
+from cryo_pick.fabric import training_precision
+from cryo_pick.fit import LossFunction, split_batch
 from cryo_pick.hardware import choose_device
 from cryo_pick.logs import duration
 from cryo_pick.objects import ParticleTypes

@@ -10,7 +10,7 @@ from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.json_output import Answer
 from cryo_pick.pipeline.dataset import Dataset
 from cryo_pick.pipeline.heatmaps import read_heatmap
-from cryo_pick.pipeline.pretrain import pretrain
+from cryo_pick.pipeline.pretrain import check_pretraining, pretrain
 from cryo_pick.pipeline.processes import first_only, is_first, join_processes
 from cryo_pick.pipeline.safe_start import (
     check_detector,
@@ -43,6 +43,7 @@ def train_detector_command(config: Config, answer: Answer, *, dry_run: bool = Fa
     runs = data.fold(folds, config.train.fold, inside=False)
 
     def check() -> dict[str, Any]:
+        check_pretraining(config)
         print_dataset(data, folds)
         check_picks(data)
         expected = check_detector(data, runs, config, out)

@@ -12,7 +12,8 @@ from torch import nn
 
 from cryo_pick.candidates import Candidates
 from cryo_pick.config import Config
-from cryo_pick.fit import Watch, training_precision
+from cryo_pick.fabric import training_precision
+from cryo_pick.fit import Watch
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.dataset import DataRun

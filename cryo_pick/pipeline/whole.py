@@ -19,7 +19,7 @@ from cryo_pick.logs import duration
 from cryo_pick.pipeline.bundle import Bundle
 from cryo_pick.pipeline.dataset import Dataset, check_folds, load_dataset
 from cryo_pick.pipeline.fit import FitOutcome
-from cryo_pick.pipeline.pretrain import pretrain
+from cryo_pick.pipeline.pretrain import check_pretraining, pretrain
 from cryo_pick.pipeline.processes import first_only, is_first
 from cryo_pick.pipeline.results import fit_bundle, load_report_data
 from cryo_pick.pipeline.safe_start import check_detector, check_picks, check_refiner
@@ -63,6 +63,7 @@ def check_start(data: Dataset, folds: Mapping[str, int], config: Config, out: Pa
     from detector.combinations import check_training
 
     check_training(config.model, config.target, config.loss, config.augment)
+    check_pretraining(config)
     numbers = sorted(set(folds.values()))
     print_dataset(data, folds)
     check_picks(data)

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 
 from cryo_pick.errors import CryoPickError, Preempted
-from cryo_pick.fit import stop_signals
 from cryo_pick.logs import logging_to_stderr
 from cryo_pick.run_folder import usable_cpus
+from cryo_pick.signals import stop_signals
 
 logger = logging.getLogger(__name__)
 

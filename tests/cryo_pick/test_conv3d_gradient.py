@@ -23,6 +23,20 @@ BF16_ROUNDING = 2**-6
 """Share of the largest gradient: a few roundings to 8 bits, of both factors and the sum."""
 needs_bf16 = pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU emulates bf16")
 
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Shapes of the inputs whose weight gradients were computed by slices."""
+    shapes: list[tuple[int, ...]] = []
+
+    def spy(volume: Tensor, *others: Any) -> Tensor:
+        shapes.append(tuple(volume.shape))
+        return weight_gradient(volume, *others)
+
+    monkeypatch.setattr(conv3d_gradient, "weight_gradient", spy)
+    return shapes
+
+
 three = st.tuples(*[st.integers(1, 3)] * 3)
 
 
@@ -119,16 +133,10 @@ def test_layers_learn_as_in_fp32(module: nn.Module, monkeypatch: pytest.MonkeyPa
         assert (ours - right).abs().max() <= BF16_ROUNDING * right.abs().max()
 
 
-def test_only_where_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_where_it_is_needed(
+    asked: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """fp32, weights that don't learn and small planes are left to torch."""
-    asked: list[tuple[int, ...]] = []
-    real = conv3d_gradient.weight_gradient
-
-    def spy(volume: Tensor, *others: Any) -> Tensor:
-        asked.append(tuple(volume.shape))
-        return real(volume, *others)
-
-    monkeypatch.setattr(conv3d_gradient, "weight_gradient", spy)
     monkeypatch.setattr(conv3d_gradient, "LARGEST_PLANE", 16 * 8 * 8)
     layer = nn.Conv3d(2, 2, 3, padding=1)
     small, large = torch.zeros(1, 2, 4, 8, 8), torch.zeros(1, 2, 4, 8, 9)
@@ -167,16 +175,8 @@ def test_where_onednn_goes_wrong(
 
 
 @needs_bf16
-def test_trainings_use_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trainings_use_it(tmp_path: Path, asked: list[tuple[int, ...]]) -> None:
     """`fit` trains a layer with a large plane by slices."""
-    asked: list[tuple[int, ...]] = []
-    real = conv3d_gradient.weight_gradient
-
-    def spy(volume: Tensor, *others: Any) -> Tensor:
-        asked.append(tuple(volume.shape))
-        return real(volume, *others)
-
-    monkeypatch.setattr(conv3d_gradient, "weight_gradient", spy)
     fit(
         nn.Conv3d(1, 1, 3),
         lambda module, batch: {"loss": module(batch["volume"]).float().square().mean()},

@@ -4,29 +4,18 @@ import functools
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from cryo_pick.errors import ConfigError, InputError
-from cryo_pick.fit import (
-    AveragedWeights,
-    Watch,
-    fit,
-    learning_rate_factor,
-    split_batch,
-    stop_signals,
-)
+from cryo_pick.fit import Watch, fit, split_batch
 from tests.cryo_pick.fit_processes import (
     STEPS,
     batches,
@@ -248,80 +237,6 @@ def test_an_error_of_the_batches_comes_through(tmp_path):
         fit(network(), squares, source, settings(), tmp_path)
 
 
-def test_signals_are_given_back():
-    before = signal.getsignal(signal.SIGTERM)
-    with stop_signals() as stop:
-        assert not stop.is_set()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.wait(5)
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_outside_the_main_thread_signals_are_left_alone():
-    seen = []
-
-    def look():
-        with stop_signals() as stop:
-            seen.append(stop.is_set())
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    thread.join()
-    assert seen == [False]
-
-
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.99))
-def test_learning_rate_rises_then_falls_and_never_exceeds_its_peak(a, b, warmup):
-    low, high = sorted((a, b))
-    first, second = learning_rate_factor(low, warmup), learning_rate_factor(high, warmup)
-    assert 0 <= first <= 1
-    assert 0 <= second <= 1
-    if high < warmup:
-        assert first <= second
-    elif low >= warmup:
-        assert first >= second
-
-
-@pytest.mark.parametrize("warmup", [0.0, 1e-6, 0.05, 0.5])
-def test_learning_rate_ends(warmup):
-    assert learning_rate_factor(1.0, warmup) == pytest.approx(0, abs=1e-12)
-    assert learning_rate_factor(warmup, warmup) == pytest.approx(1)
-    assert learning_rate_factor(0.0, warmup) > 0
-    middle = warmup + (1 - warmup) / 2
-    assert learning_rate_factor(middle, warmup) == pytest.approx(0.5)
-
-
-def test_average_is_the_naive_one():
-    torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    average = AveragedWeights(module, 0.9)
-    expected = {k: v.double().numpy().copy() for k, v in module.state_dict().items()}
-    for step in range(200):
-        with torch.no_grad():
-            for p in module.parameters():
-                p.normal_()
-            module[1].running_mean.normal_()
-            module[1].num_batches_tracked += 1
-        average.update(module, step)
-        decay = min(0.9, (1 + step) / (10 + step))
-        for name, value in module.state_dict().items():
-            new = value.double().numpy()
-            mixed = decay * expected[name] + (1 - decay) * new
-            expected[name] = mixed if value.is_floating_point() else new.copy()
-    assert average.state["1.num_batches_tracked"] == 200
-    for name, value in average.state.items():
-        np.testing.assert_allclose(value.numpy(), expected[name], rtol=1e-4, atol=1e-6)
-
-
-def test_average_is_no_view_of_the_weights():
-    module = nn.Linear(2, 2)
-    average = AveragedWeights(module, 0.9)
-    kept = average.state["weight"].clone()
-    with torch.no_grad():
-        module.weight.add_(1)
-    assert torch.equal(average.state["weight"], kept)
-
-
 def test_parts_of_a_batch_give_the_step_of_the_whole(tmp_path):
     modules = []
     for parts in (1, 2, 4):
@@ -361,7 +276,7 @@ def test_checkpointing_and_compile_end_with_the_same_weights(tmp_path, monkeypat
 
 
 def test_bf16_without_the_hardware_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("cryo_pick.fit.cpu_has_bf16", lambda: False)
+    monkeypatch.setattr("cryo_pick.fabric.cpu_has_bf16", lambda: False)
     with pytest.raises(ConfigError, match="bf16"):
         fit(network(), squares, batches, settings(precision="bf16"), tmp_path)
 

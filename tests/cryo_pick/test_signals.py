@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -5,7 +6,7 @@ import threading
 
 import pytest
 
-from cryo_pick.signals import SIGNALS, preempted_by_signals
+from cryo_pick.signals import SIGNALS, preempted_by_signals, stop_signals
 
 # In a process of its own: a signal can reach any thread of this one, whose libraries (and
 # pytest-xdist's workers) have threads and handlers of their own.
@@ -60,3 +61,25 @@ def test_other_threads_change_nothing() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_signals_are_given_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_signals() as stop:
+        assert not stop.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.wait(5)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_outside_the_main_thread_signals_are_left_alone():
+    seen = []
+
+    def look():
+        with stop_signals() as stop:
+            seen.append(stop.is_set())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [False]

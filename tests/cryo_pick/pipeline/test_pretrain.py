@@ -59,9 +59,17 @@ def test_another_simulation_in_its_place_is_refused(tmp_path: Path) -> None:
         pretrain(small("pretrain.seed=7"), 10.0, tmp_path)
 
 
-def test_only_one_beginning(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"start_from=old and pretrain.runs=1"):
-        pretrain(small("train.start_from=old"), 10.0, tmp_path)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_what_cannot_be_followed_is_refused_before_anything_is_read(
+    dry: list[str], project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", str(project), "--out", str(tmp_path / "b"), *SMOKE, *SMALL, *dry]
+    assert main([*words, "train.start_from=old"]) == 2
+    assert "train.start_from=old and pretrain.runs=1" in capsys.readouterr().err
+    assert main([*words, f"pretrain.densities={tmp_path / 'no'}"]) == 3
+    said = capsys.readouterr().err
+    assert "pretrain.densities: " in said
+    assert "steps" not in said
 
 
 def test_all_folds_begin_with_it_and_the_bundle_picks(

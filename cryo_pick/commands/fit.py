@@ -31,8 +31,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config | None) -> int:
     """Fit again, with the settings given now over those of the training."""
     from cryo_pick.pipeline.results import fit_bundle, write_thresholds
-    from cryo_pick.pipeline.tables import print_fit
+    from cryo_pick.pipeline.tables import print_ceiling, print_fit
     from cryo_pick.pipeline.whole import open_training_data, summary_of_fit, write_report_of
+    from cryo_pick.report.tables import ceiling
 
     trained = _as_trained(args, config)
     data, folds = open_training_data(trained)
@@ -41,9 +42,18 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
         if trained.data.project is None:
             raise ConfigError("--copick: the folder's config names no data.project")
         write_thresholds(bundle, trained.data.project)
-    report = write_report_of(args.folder)
+    report, shown = write_report_of(args.folder)
+    most, beta = ceiling(shown), trained.fit.beta
     with only_json(args.json) as answer:
-        answer({"bundle": args.folder, "report": report, **summary_of_fit(bundle, outcome)})
+        answer(
+            {
+                "bundle": args.folder,
+                "report": report,
+                **summary_of_fit(bundle, outcome),
+                "ceiling": most.to_json(beta),
+            }
+        )
+        print_ceiling(most, beta, [c.f for c in bundle.fits["one_stage"].thresholds])
         print_fit(bundle)
         print(f"\nbundle: {args.folder}\nreport: {report}")
     return 0

@@ -12,6 +12,8 @@ from rich.table import Table
 
 from cryo_pick.pipeline.bundle import Bundle
 from cryo_pick.pipeline.dataset import Dataset
+from metrics.ceiling import Ceiling
+from metrics.counts import weighted_mean
 
 MOST_FOLD_COLUMNS = 3
 """Of more folds than that, their range is shown: a terminal has 80 letters."""
@@ -99,6 +101,48 @@ def print_fit(bundle: Bundle) -> None:
         table.add_row(*row, *([""] if bundle.evidence else []))
     Console().print(table)
     print("nested: each run cut with thresholds that were fitted without its fold")
+
+
+def print_ceiling(ceiling: Ceiling, beta: float, reached: Sequence[float]) -> None:
+    """What a second stage could reach over the candidates, per class and per candidate threshold.
+
+    Parameters
+    ----------
+    ceiling
+        Its first threshold admits every candidate.
+    beta
+    reached : (k,) floats
+        F-beta of one stage.
+    """
+    recall = ceiling.recall()
+    perfect = [ceiling.fbeta(beta, repaired) for repaired in (False, True)]
+    runs = max(ceiling.n_runs, 1)
+    table = Table(
+        title="The most that a second stage could reach over these candidates",
+        caption="repaired: with the class of every candidate put right",
+    )
+    table.add_column("candidates")
+    for heading in ("a run", "recall", "one stage", "perfect", "repaired"):
+        table.add_column(heading, justify="right")
+    for i, kind in enumerate(ceiling.types):
+        table.add_row(
+            kind.name,
+            f"{ceiling.candidates[0, i] / runs:.0f}",
+            f"{recall[0, i]:.3f}",
+            f"{reached[i]:.3f}",
+            *(f"{f[0, i]:.3f}" for f in perfect),
+        )
+    table.add_section()
+    weights = ceiling.types.weights
+    for level, threshold in enumerate(ceiling.thresholds):
+        table.add_row(
+            f"all, {threshold:g} or more",
+            f"{ceiling.candidates[level].sum() / runs:.0f}",
+            f"{weighted_mean(recall[level], weights):.3f}",
+            f"{weighted_mean(np.asarray(reached), weights):.3f}" if level == 0 else "",
+            *(f"{weighted_mean(f[level], weights):.3f}" for f in perfect),
+        )
+    Console().print(table)
 
 
 def print_counts(title: str, rows: Mapping[str, int]) -> None:

@@ -27,6 +27,7 @@ from cryo_pick.pipeline.spent import Spent, read_spent, spending, write_spent
 from cryo_pick.pipeline.tables import print_dataset, print_fit, summary_of_dataset
 from cryo_pick.pipeline.train import TrainFolder, fold_assignment, train_all, train_fold
 from cryo_pick.pipeline.workers import run_in_processes
+from cryo_pick.report.data import ReportData
 from detector.members import HEATMAP_STRIDE
 from detector.parts import output_stride
 
@@ -129,14 +130,14 @@ def train_bundle(config: Config, out: Path) -> dict[str, Any]:
     return summary_of(bundle, outcome, spent, total)
 
 
-def write_report_of(out: Path) -> Path:
-    """report.html of a trained folder."""
+def write_report_of(out: Path) -> tuple[Path, ReportData]:
+    """report.html of a trained folder, and what it shows."""
     from cryo_pick.report import write_report
 
     data, open_volume = load_report_data(out)
     path = out / "report.html"
     write_report(path, data, open_volume)
-    return path
+    return path, data
 
 
 def summary_of(bundle: Bundle, outcome: FitOutcome, spent: Spent, total: float) -> dict[str, Any]:

@@ -78,6 +78,9 @@ def test_train_and_fit(bundle: Path, project: Path, tmp_path: Path, run: Run) ->
     del found["seconds"], found["peak_memory_bytes"]
     assert again.pop("bundle") == str(copy)
     assert again.pop("report") == str(copy / "report.html")
+    lowest = again.pop("ceiling")[0]
+    assert set(lowest["per_class"]) == set(found["thresholds"]["one_stage"])
+    assert 0 <= lowest["score"] <= lowest["score_repaired"] <= 1
     assert again == found
 
 

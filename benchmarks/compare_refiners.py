@@ -1,13 +1,18 @@
 r"""Which refiner earns most: variants trained on one folder's out-of-fold candidates.
 
-    python benchmarks/compare_refiners.py BUNDLE JUDGE --minutes 4 \\
-        "" "refiner.mixup=0.4" "refiner.params.channels=[48,96]"
+    python benchmarks/compare_refiners.py BUNDLE JUDGE --minutes 6 \\
+        "" "train.folds=6" "refiner.mixup=0.4" "refiner.params.channels=[48,96]"
 
-BUNDLE is a folder in which `cryo-pick train` made detectors and out-of-fold candidates (its
-work/heatmaps must still be there; out-of-fold heatmaps are made again if not). All variants see the
-same detectors and the same candidates. Printed per variant: steps in the time, nested F4 out of
-fold, F4 on the judge project with the thresholds fitted out of fold, and with the best possible
-ones, each for one stage and for two. The judge project must be used for choices only.
+BUNDLE is a folder in which `cryo-pick train` made detectors and out-of-fold candidates;
+out-of-fold heatmaps are made again where they are gone. All variants see the same detectors and
+the same candidates, and the refiners of all folds of a variant share the same time; `train.folds`
+of a variant says how many refiners there are, each of which learns from all runs but those of its
+fold. Printed per variant: steps of each, parameters, seconds in which all score a run, nested F4
+out of fold, F4 on the judge project with the thresholds fitted out of fold, and with the best
+possible ones, each for one stage and for two. The judge project must be used for choices only.
+
+With `--extra PROJECT` every refiner learns from the runs of another project too, which no detector
+saw: what more labelled tomograms would be worth to the second stage alone.
 """
 
 from __future__ import annotations
@@ -24,11 +29,17 @@ from cryo_pick.candidates import Candidates
 from cryo_pick.config import Config, compose
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.picks import Picks
-from cryo_pick.pipeline.dataset import Dataset, load_dataset
+from cryo_pick.pipeline.dataset import DataRun, Dataset, load_dataset
 from cryo_pick.pipeline.fit import fit_candidates
 from cryo_pick.pipeline.heatmaps import find_candidates
 from cryo_pick.pipeline.results import read_config
-from cryo_pick.pipeline.train import TrainFolder, predict_fold, refiner_run, score_run
+from cryo_pick.pipeline.train import (
+    TrainFolder,
+    fold_assignment,
+    predict_fold,
+    refiner_run,
+    score_run,
+)
 from cryo_pick.pipeline.whole import open_training_data
 from cryo_pick.tomogram import Tomogram
 from cryo_pick.weights import load_network
@@ -53,7 +64,8 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("judge")
     parser.add_argument("variants", nargs="+")
-    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--minutes", type=float, default=6.0, help="of all folds together")
+    parser.add_argument("--extra", help="project whose runs all refiners learn from too")
     parser.add_argument("--steps", type=int, help="train by steps, not by time: on a busy machine")
     args = parser.parse_args()
     base = read_config(args.bundle)
@@ -65,23 +77,23 @@ def main() -> None:
             data.fold(folds, fold, inside=True), data.types, folder.detector(fold), base, folder
         )
     judge = load_dataset(compose([f"data={args.judge}"]))
-    found = judge_candidates(judge, base, folder, numbers)
+    found = unseen_candidates(judge, base, folder, numbers)
+    extra = load_dataset(compose([f"data={args.extra}"])) if args.extra else None
+    # One detector, as for the candidates of the other training runs.
+    more = unseen_candidates(extra, base, folder, numbers[:1]) if extra else {}
     print(
-        "| variant | steps | s to score a run | nested: one | two | judge: one | two "
-        "| judge, best: one | two |"
+        "| variant | refiners x steps | parameters | s to score a run | nested: one | two "
+        "| judge: one | two | judge, best: one | two |\n" + "|---" * 10 + "|"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
     for variant in args.variants:
         limit = f"refiner.optimizer.steps={args.steps}" if args.steps else ""
         config = compose(
-            [
-                "experiment=cpu",
-                f"refiner.optimizer.minutes={'null' if args.steps else args.minutes}",
-                limit or "refiner.optimizer.steps=1000000",
-                *variant.split(),
-            ]
+            ["experiment=cpu", limit or "refiner.optimizer.steps=1000000", *variant.split()]
         )
         config = replace(config, data=base.data)
+        parts = fold_assignment(data, config)
+        share = args.minutes / len(set(parts.values()))
+        config.refiner.optimizer.minutes = None if args.steps else share
         own = {
             r.name: with_candidates(
                 refiner_run(r, folder, config.candidates.merge_distance), config, data.types
@@ -93,16 +105,21 @@ def main() -> None:
             n: (heatmap, candidates_of(heatmap, judge.runs[n].tomogram, config, judge.types))
             for n, (heatmap, _) in found.items()
         }
+        added = [
+            unseen_run(extra.runs[n], heatmap, config, data.types)
+            for n, (heatmap, _) in more.items()
+            if extra
+        ]
         members, steps, oof = [], 0, {}
-        for fold in numbers:
-            runs = [own[r.name] for r in data.fold(folds, fold, inside=False)]
+        for fold in sorted(set(parts.values())):
+            runs = [own[r.name] for r in data.fold(parts, fold, inside=False)] + added
             with tempfile.TemporaryDirectory() as work:
                 module, result = train_refiner(
                     runs, data.types, config.refiner, config.augment, Path(work)
                 )
             members.append(module)
             steps = result.steps
-            for run in data.fold(folds, fold, inside=True):
+            for run in data.fold(parts, fold, inside=True):
                 mine = own[run.name]
                 plain = Candidates(mine.places, mine.stage1)
                 oof[run.name] = score_run(run, mine.heatmap, mine.stride, plain, [module], config)
@@ -112,7 +129,9 @@ def main() -> None:
             for n, r in judge.runs.items()
         }
         seconds = (time.monotonic() - started) / len(judged)
-        report(variant, steps, seconds, oof, judged, data, folds, judge, config)
+        many = sum(p.numel() for p in members[0].parameters())
+        cost = f"{len(members)} x {steps} | {many / 1e3:.0f} k | {seconds:.1f}"
+        report(variant, cost, oof, judged, data, folds, judge, config)
 
 
 def candidates_of(
@@ -124,6 +143,16 @@ def candidates_of(
     )
 
 
+def unseen_run(run: DataRun, heatmap: Heatmap, config: Config, types: ParticleTypes) -> RefinerRun:
+    """A run that no detector saw, to draw patches from."""
+    t = run.tomogram
+    found = candidates_of(heatmap, t, config, types)
+    return RefinerRun(
+        t.volume, heatmap.values, heatmap.stride, found.positions, found.stage1, run.truth,
+        t.voxel_spacing, t.origin, run.name, stage1_reach=config.candidates.merge_distance / 2,
+    )  # fmt: skip
+
+
 def with_candidates(run: RefinerRun, config: Config, types: ParticleTypes) -> RefinerRun:
     """A run with the candidates that a variant's settings find in its heatmap."""
     found = heatmap_candidates(
@@ -132,22 +161,22 @@ def with_candidates(run: RefinerRun, config: Config, types: ParticleTypes) -> Re
     return replace(run, places=found.positions, stage1=found.stage1)
 
 
-def judge_candidates(
-    judge: Dataset, base: Config, folder: TrainFolder, numbers: list[int]
+def unseen_candidates(
+    data: Dataset, base: Config, folder: TrainFolder, numbers: list[int]
 ) -> dict[str, tuple[Heatmap, Candidates]]:
-    """Heatmap and candidates of each judge run, from the mean of the fold detectors."""
+    """Heatmap and candidates of each run of a project, from the mean of some folds' detectors."""
     engines = []
     for fold in numbers:
         module, spec = load_network(folder.detector(fold), "detector.networks")
         engines.append(make_engine(module, base.infer, output_stride(spec.network)))
     return {
-        n: find_candidates(r.tomogram, engines, judge.types, base.infer, base.candidates)
-        for n, r in judge.runs.items()
+        n: find_candidates(r.tomogram, engines, data.types, base.infer, base.candidates)
+        for n, r in data.runs.items()
     }
 
 
 def report(
-    variant: str, steps: int, seconds: float,
+    variant: str, cost: str,
     oof: dict[str, Candidates], judged: dict[str, Candidates],
     data: Dataset, folds: dict[str, int], judge: Dataset, config: Config,
 ) -> None:  # fmt: skip
@@ -177,7 +206,7 @@ def report(
             f"{kind.name} {values[0]:.2f} to {values[1]:.2f} "
             f"(best {best[0][i]:.2f} to {best[1][i]:.2f})"
         )
-    print(f"| {variant or 'default'} | {steps} | {seconds:.1f} | " + " | ".join(cells) + " |")
+    print(f"| {variant or 'default'} | {cost} | " + " | ".join(cells) + " |")
     print("    " + "; ".join(lines), flush=True)
     used = [n for n, e in outcome.evidence.items() if e["stage2_used"]]
     print(

@@ -34,12 +34,12 @@ from cryo_pick.pipeline.fit import fit_candidates
 from cryo_pick.pipeline.heatmaps import find_candidates
 from cryo_pick.pipeline.results import read_config
 from cryo_pick.pipeline.train import (
-    TrainFolder,
     fold_assignment,
     predict_fold,
     refiner_run,
     score_run,
 )
+from cryo_pick.pipeline.train_folder import TrainFolder
 from cryo_pick.pipeline.whole import open_training_data
 from cryo_pick.tomogram import Tomogram
 from cryo_pick.weights import load_network

@@ -16,7 +16,7 @@ class RefinerSettings:
     """A module of refiner/networks."""
     params: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of its `build`."""
-    patch: int = 40
+    patch: int = 24
     """Edge of the cube around a candidate, in voxels; even."""
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     """How long and how fast."""

@@ -25,7 +25,8 @@ from cryo_pick.logs import progress
 from cryo_pick.pipeline.bundle import Bundle, read_bundle, write_bundle
 from cryo_pick.pipeline.dataset import Dataset
 from cryo_pick.pipeline.results import fit_bundle, model_card, read_config
-from cryo_pick.pipeline.train import DETECTORS, TrainFolder
+from cryo_pick.pipeline.train import DETECTORS
+from cryo_pick.pipeline.train_folder import TrainFolder
 from cryo_pick.weights import load_network
 from detector.candidates import heatmap_candidates
 from detector.engine import make_engine

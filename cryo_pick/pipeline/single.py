@@ -20,11 +20,11 @@ from cryo_pick.pipeline.safe_start import (
 )
 from cryo_pick.pipeline.tables import print_dataset, summary_of_dataset
 from cryo_pick.pipeline.train import (
-    TrainFolder,
     predict_fold,
     train_detector_fold,
     train_refiner_fold,
 )
+from cryo_pick.pipeline.train_folder import TrainFolder
 from cryo_pick.pipeline.whole import open_training_data
 from cryo_pick.run_folder import RunFolder
 from cryo_pick.weights import load_network

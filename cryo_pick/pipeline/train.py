@@ -6,18 +6,16 @@ settings and data is there, so the same command goes on where it was stopped.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryo_pick.config import Config
-from cryo_pick.errors import ConfigError, CryoPickError
+from cryo_pick.errors import CryoPickError
 from cryo_pick.fit import FitResult
 from cryo_pick.folds import assign_folds
 from cryo_pick.formats.candidates_npz import read_candidates, write_candidates
@@ -27,19 +25,19 @@ from cryo_pick.objects import ParticleTypes
 from cryo_pick.pipeline.copies import original, with_copies
 from cryo_pick.pipeline.dataset import DataRun, Dataset
 from cryo_pick.pipeline.heatmaps import find_candidates, read_heatmap, write_heatmap
+from cryo_pick.pipeline.identity import identity_of, is_done, judged_places
 from cryo_pick.pipeline.processes import first_only
 from cryo_pick.pipeline.spent import Spent, spending
 from cryo_pick.pipeline.start_weights import starting_weights
+from cryo_pick.pipeline.train_folder import TrainFolder
 from cryo_pick.pipeline.validate import DetectorLook, RefinerLook, choose_runs, watch_of
 from cryo_pick.weights import NetworkSpec, load_network, save_network
 from detector.engine import make_engine
 from detector.members import at_heatmap_stride
 from detector.parts import output_stride
-from detector.settings import DetectorTrainSettings
 from detector.train import detector_spec, train_detector, training_run
 from refiner.sampling import RefinerRun
 from refiner.score import score_candidates
-from refiner.settings import RefinerSettings
 from refiner.train import refiner_spec, train_refiner
 
 if TYPE_CHECKING:
@@ -47,35 +45,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_NOT_LEARNT = ("logger", "checkpoint_every_s", "accelerator", "watch", "folds_at_once")
 DETECTORS, REFINERS = "detector.networks", "refiner.networks"
-
-
-@dataclass(frozen=True)
-class TrainFolder:
-    """Where the steps of one training keep what they made."""
-
-    root: Path
-
-    def detector(self, fold: int) -> Path:
-        """Weights of a fold's detector, without ending."""
-        return self.root / "detector" / f"fold{fold}"
-
-    def refiner(self, fold: int) -> Path:
-        """Weights of a fold's refiner, without ending."""
-        return self.root / "refiner" / f"fold{fold}"
-
-    def candidates(self, run: str) -> Path:
-        """Out-of-fold candidates of a run."""
-        return self.root / "oof" / f"{run}.npz"
-
-    def heatmap(self, run: str) -> Path:
-        """Out-of-fold heatmap of a run; needed until the refiners are trained."""
-        return self.root / "work" / "heatmaps" / f"{run}.npz"
-
-    def training(self, stage: str, fold: int) -> Path:
-        """Checkpoint and log of one training."""
-        return self.root / "work" / f"{stage}{fold}"
 
 
 def fold_assignment(data: Dataset, config: Config) -> dict[str, int]:
@@ -97,7 +67,7 @@ def train_detector_fold(
     `on_look` is told the step and the numbers of each look at the validation runs.
     """
     runs = data.fold(folds, fold, inside=False)
-    identity = _identity(
+    identity = identity_of(
         [r.identity for r in runs],
         data.types,
         config.model,
@@ -105,9 +75,9 @@ def train_detector_fold(
         config.loss,
         config.augment,
         config.train,
-        *_judged(runs),
+        *judged_places(runs),
     )
-    if _is_done(weights, DETECTORS, identity):
+    if is_done(weights, DETECTORS, identity):
         return
     samples = [
         training_run(r.tomogram, r.truth, data.types, config.target, r.reviewed) for r in runs
@@ -152,14 +122,14 @@ def predict_fold(
             f"{weights}: this detector was trained on {', '.join(leaked)}; candidates of a run "
             "must come from a detector that never saw it"
         )
-    identity = _identity(
+    identity = identity_of(
         [r.identity for r in runs],
         types,
         config.infer,
         config.candidates,
         spec.extra.get("identity"),
     )
-    todo = [r for r in runs if not _has_candidates(folder, r.name, identity)]
+    todo = [r for r in runs if not folder.has_candidates(r.name, identity)]
     if not todo:
         return
     engine = at_heatmap_stride(make_engine(module, config.infer, output_stride(spec.network)))
@@ -202,10 +172,15 @@ def train_refiner_fold(
     """Train one refiner on the out-of-fold candidates of the runs outside a fold."""
     runs = data.fold(folds, fold, inside=False)
     made = [read_candidates(folder.candidates(r.name)).metadata.get("identity") for r in runs]
-    identity = _identity(
-        [r.identity for r in runs], data.types, config.refiner, config.augment, made, *_judged(runs)
+    identity = identity_of(
+        [r.identity for r in runs],
+        data.types,
+        config.refiner,
+        config.augment,
+        made,
+        *judged_places(runs),
     )
-    if _is_done(weights, REFINERS, identity):
+    if is_done(weights, REFINERS, identity):
         return
     samples = [refiner_run(r, folder, config.candidates.merge_distance) for r in runs]
     judges = [] if fold is None else data.fold(folds, fold, inside=True)
@@ -268,7 +243,7 @@ def score_fold(runs: Sequence[DataRun], weights: Path, config: Config, folder: T
     with progress("Scoring candidates", len(runs), "runs") as advance:
         for run in runs:
             file = read_candidates(folder.candidates(run.name))
-            mark = _identity(
+            mark = identity_of(
                 file.metadata.get("identity"), spec.extra.get("identity"), config.refiner.views
             )
             if file.candidates.stage2 is None or file.metadata.get("scored") != mark:
@@ -360,53 +335,6 @@ def train_all(
             runs = with_copies(data.fold(folds, fold, inside=True), config.fit.turned_copies)
             first_only(partial(score_fold, runs, folder.refiner(fold), config, folder))
     return spent
-
-
-def _identity(*parts: Any) -> str:
-    """Short hash of settings and runs; classes count with their radii, not their colours."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, DetectorTrainSettings | RefinerSettings):
-            return _learnt_from(asdict(value))
-        if isinstance(value, ParticleTypes):
-            return [(t.name, t.radius) for t in value]
-        if hasattr(value, "__dataclass_fields__"):
-            return asdict(value)
-        return value
-
-    text = json.dumps([plain(p) for p in parts], sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
-
-
-def _judged(runs: Sequence[DataRun]) -> list[Any]:
-    """What a person judged, as a part of a training's identity; empty where nobody did."""
-    return [[r.name, r.reviewed.tolist(), len(r.truth)] for r in runs if len(r.reviewed)]
-
-
-def _learnt_from(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a training without those that change nothing about the weights."""
-    optimizer = {k: v for k, v in settings["optimizer"].items() if k not in _NOT_LEARNT}
-    rest = {k: v for k, v in settings.items() if k not in _NOT_LEARNT}
-    return {**rest, "optimizer": optimizer}
-
-
-def _is_done(weights: Path, package: str, identity: str) -> bool:
-    if not weights.with_suffix(".safetensors").is_file():
-        return False
-    spec: NetworkSpec = load_network(weights, package)[1]
-    if spec.extra.get("identity") == identity:
-        logger.info("%s is there; skipped", weights)
-        return True
-    raise ConfigError(
-        f"{weights}.safetensors is of a training with other settings or data; "
-        "choose another --out or delete it"
-    )
-
-
-def _has_candidates(folder: TrainFolder, run: str, identity: str) -> bool:
-    if not (folder.candidates(run).is_file() and folder.heatmap(run).is_file()):
-        return False
-    return read_candidates(folder.candidates(run)).metadata.get("identity") == identity
 
 
 def _of(fold: int | None) -> str:

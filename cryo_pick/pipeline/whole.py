@@ -25,7 +25,8 @@ from cryo_pick.pipeline.results import fit_bundle, load_report_data
 from cryo_pick.pipeline.safe_start import check_detector, check_picks, check_refiner
 from cryo_pick.pipeline.spent import Spent, read_spent, spending, write_spent
 from cryo_pick.pipeline.tables import print_dataset, print_fit, summary_of_dataset
-from cryo_pick.pipeline.train import TrainFolder, fold_assignment, train_all, train_fold
+from cryo_pick.pipeline.train import fold_assignment, train_all, train_fold
+from cryo_pick.pipeline.train_folder import TrainFolder
 from cryo_pick.pipeline.workers import run_in_processes
 from cryo_pick.report.data import ReportData
 from detector.members import HEATMAP_STRIDE

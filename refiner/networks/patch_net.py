@@ -83,7 +83,9 @@ class PatchNet(nn.Module):
     squeeze
         Whether each level ends by weighing its channels.
     heatmap
-        Whether the heatmaps are seen; without them, only the candidate's own scores of stage 1.
+        Whether the heatmaps are seen.
+    scores
+        Whether the candidate's own scores of stage 1 are seen.
     """
 
     def __init__(
@@ -96,9 +98,10 @@ class PatchNet(nn.Module):
         block: str,
         squeeze: bool,
         heatmap: bool,
+        scores: bool,
     ) -> None:
         super().__init__()
-        self.heatmap = heatmap
+        self.heatmap, self.scores = heatmap, scores
         stages: list[nn.Module] = []
         width = 8 + (n_classes if heatmap else 0)
         for channel, n in zip(channels, blocks, strict=True):
@@ -112,7 +115,9 @@ class PatchNet(nn.Module):
             width = channel
         self.body = nn.Sequential(*stages)
         self.head = nn.Sequential(
-            nn.Linear(2 * width + n_classes, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout)
+            nn.Linear(2 * width + (n_classes if scores else 0), hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
         )
         self.classify = nn.Linear(hidden, n_classes + 1)
         self.locate = nn.Linear(hidden, 3)
@@ -133,10 +138,11 @@ class PatchNet(nn.Module):
         x = fold_blocks(patch, 2)
         x = self.body(torch.cat([x, heatmap], 1) if self.heatmap else x)
         weight = centre_weight(x.shape[-1], x.device, x.dtype)
-        p = stage1.clamp(0.01, 0.99)
-        scores = torch.log(p / (1 - p)) / 4  # torch.logit can't be converted for OpenVINO
-        features = torch.cat([x.mean((2, 3, 4)), (x * weight).sum((2, 3, 4)), scores], 1)
-        hidden = self.head(features)
+        features = [x.mean((2, 3, 4)), (x * weight).sum((2, 3, 4))]
+        if self.scores:
+            p = stage1.clamp(0.01, 0.99)
+            features.append(torch.log(p / (1 - p)) / 4)  # OpenVINO can't convert torch.logit
+        hidden = self.head(torch.cat(features, 1))
         return self.classify(hidden), self.locate(hidden)
 
 
@@ -157,6 +163,7 @@ def build(
     block: str = "residual",
     squeeze: bool = False,
     heatmap: bool = True,
+    scores: bool = True,
 ) -> nn.Module:
     """The network; patches of an edge that 8 divides, for two levels."""
     if len(channels) != len(blocks):
@@ -168,4 +175,4 @@ def build(
         raise ValueError(
             f"Expected argument `block` to be one of {', '.join(BLOCKS)}, but got {block!r}."
         )
-    return PatchNet(n_classes, channels, blocks, hidden, dropout, block, squeeze, heatmap)
+    return PatchNet(n_classes, channels, blocks, hidden, dropout, block, squeeze, heatmap, scores)

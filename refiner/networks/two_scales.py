@@ -49,6 +49,8 @@ def build(
     blocks: Sequence[int] = (1, 1),
     hidden: int = 128,
     dropout: float = 0.2,
+    heatmap: bool = True,
+    scores: bool = True,
 ) -> nn.Module:
     """The network; patches of an edge that 16 divides, for two levels."""
     if len(channels) != len(blocks):
@@ -58,6 +60,8 @@ def build(
         )
 
     def scale() -> PatchNet:
-        return PatchNet(n_classes, channels, blocks, hidden, dropout, "residual", False, True)
+        return PatchNet(
+            n_classes, channels, blocks, hidden, dropout, "residual", False, heatmap, scores
+        )
 
     return TwoScales(scale(), scale())

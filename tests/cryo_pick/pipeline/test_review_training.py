@@ -10,7 +10,7 @@ from cryo_pick.formats.copick import open_project
 from cryo_pick.formats.copick_picks import ACCEPTED, REJECTED
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.dataset import load_dataset, with_accepted
-from cryo_pick.pipeline.train import _judged
+from cryo_pick.pipeline.identity import judged_places
 
 
 def test_accepted_picks_are_new_only_where_no_particle_of_their_class_is_near():
@@ -36,8 +36,8 @@ def test_a_review_is_learnt_from_where_it_is_asked_for(own_project, caplog):
     assert len(asked.runs[first].truth) == len(plain.runs[first].truth) + 1
     assert len(asked.runs[second].truth) == len(plain.runs[second].truth)
     # Another review is another training; none is the training that it was.
-    assert _judged(list(plain.runs.values())) == []
-    assert len(_judged(list(asked.runs.values()))) == 1
+    assert judged_places(list(plain.runs.values())) == []
+    assert len(judged_places(list(asked.runs.values()))) == 1
 
 
 def test_a_run_without_truth_is_no_truth_for_being_reviewed(own_project, caplog):

@@ -18,9 +18,9 @@ HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 K, PATCH, STRIDE = 3, 16, 2
 
 
-def network():
+def network(**options):
     torch.manual_seed(0)
-    return build(K, channels=[8], blocks=[1], hidden=16).eval()
+    return build(K, channels=[8], blocks=[1], hidden=16, **options).eval()
 
 
 def inputs(n):
@@ -37,11 +37,12 @@ def inputs(n):
         pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="no OpenVINO")),
     ],
 )
-def test_every_backend_says_what_torch_says(kind):
+@pytest.mark.parametrize("options", [{}, {"heatmap": False}, {"heatmap": False, "scores": False}])
+def test_every_backend_says_what_torch_says(kind, options):
     asked = InferSettings(engine=kind, accelerator="cpu", precision="fp32")
-    engine = make_patch_engine(network(), asked, K, PATCH, STRIDE)
+    engine = make_patch_engine(network(**options), asked, K, PATCH, STRIDE)
     assert engine.name.lower().startswith(kind)
-    module = network()
+    module = network(**options)
     for n in (1, 5, 2):
         with torch.inference_mode():
             expected = module(*map(torch.from_numpy, inputs(n)))

@@ -105,6 +105,17 @@ def test_without_heatmaps_only_the_scores_of_stage_1_are_seen():
         assert not torch.allclose(network(patch, heatmap, scores / 2)[0], plain)
 
 
+@pytest.mark.parametrize("name", part_names(PACKAGE))
+def test_a_network_of_voxels_alone(name):
+    params = {"heatmap": False, "scores": False}
+    network = build_part(PACKAGE, name, params, "refiner", n_classes=K).eval()
+    patch, heatmap, scores = inputs(16)
+    with torch.no_grad():
+        plain = network(patch, heatmap, scores)[0]
+        assert torch.equal(network(patch, heatmap + 1, scores / 2)[0], plain)
+        assert not torch.allclose(network(patch + 1, heatmap, scores)[0], plain)
+
+
 def test_the_middle_of_a_cube():
     cube = torch.arange(8.0**3).reshape(1, 1, 8, 8, 8)
     assert torch.equal(middle(cube), cube[:, :, 2:6, 2:6, 2:6])

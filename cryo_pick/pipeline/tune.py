@@ -6,9 +6,11 @@ folder is named after its settings, so that a trial that was cut off goes on fro
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cryo_pick.config import Config, compose, to_yaml
 from cryo_pick.errors import ConfigError, CryoPickError, InputError, OutOfMemory, Preempted
 from cryo_pick.files import write_text_atomic
+from cryo_pick.locks import Locks
 from cryo_pick.pipeline.train import train_detector_fold
 from cryo_pick.pipeline.validate import DetectorLook
 from cryo_pick.pipeline.whole import open_training_data
@@ -182,12 +185,25 @@ def _score_of(trial: optuna.Trial, job: TuneJob, space: Mapping[str, Any]) -> fl
             raise optuna.TrialPruned
 
     weights = folder / "detector"
-    train_detector_fold(data, folds, fold, config, weights, folder / "work", report)
+    with _alone(folder):
+        train_detector_fold(data, folds, fold, config, weights, folder / "work", report)
     module, spec = load_network(weights, NETWORKS)
     runs = data.fold(folds, fold, inside=True)
     silent = replace(config, train=replace(config.train, watch=replace(config.train.watch, keep=0)))
     look = DetectorLook(runs, data.types, silent, spec, folder)
     return look(module, int(spec.extra["steps"]))["f4"]
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """A trial's folder for one process: two trials may draw the same settings at the same time.
+
+    The second waits, and then finds weights that are the ones it would have trained.
+    """
+    with Locks(folder) as locks:
+        while not locks.take(folder / "lock.json"):
+            time.sleep(0.5)
+        yield
 
 
 def requeue_lost(study: optuna.Study) -> None:

@@ -100,3 +100,16 @@ def test_a_bad_trial_is_pruned_by_its_looks(tmp_path: Path) -> None:
     good = study.ask()
     good.report(0.95, 1)
     assert not good.should_prune()
+
+
+def test_two_processes_that_draw_the_same_settings_train_them_once(
+    project: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "search"
+    words = ["tune", str(project), "--out", str(out), "--trials", "2", "--workers", "2"]
+    assert main([*words, *SMOKE, *[w for w in FAST if "seed" not in w], "tune.space.seed=[1]"]) == 0
+    trials = open_study(out, 0, prune=True).trials
+    assert len(trials) >= 2  # a process may begin one more before it hears of the other's end
+    assert {t.state.name for t in trials} == {"COMPLETE"}
+    assert len({t.value for t in trials}) == 1
+    assert len(list((out / "trials").iterdir())) == 1

@@ -10,9 +10,6 @@ of a variant says how many refiners there are, each of which learns from all run
 fold. Printed per variant: steps of each, parameters, seconds in which all score a run, nested F4
 out of fold, F4 on the judge project with the thresholds fitted out of fold, and with the best
 possible ones, each for one stage and for two. The judge project must be used for choices only.
-
-With `--extra PROJECT` every refiner learns from the runs of another project too, which no detector
-saw: what more labelled tomograms would be worth to the second stage alone.
 """
 
 from __future__ import annotations
@@ -29,16 +26,11 @@ from cryo_pick.candidates import Candidates
 from cryo_pick.config import Config, compose
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.picks import Picks
-from cryo_pick.pipeline.dataset import DataRun, Dataset, load_dataset
+from cryo_pick.pipeline.dataset import Dataset, load_dataset
 from cryo_pick.pipeline.fit import fit_candidates
 from cryo_pick.pipeline.heatmaps import find_candidates
 from cryo_pick.pipeline.results import read_config
-from cryo_pick.pipeline.train import (
-    fold_assignment,
-    predict_fold,
-    refiner_run,
-    score_run,
-)
+from cryo_pick.pipeline.train import fold_assignment, predict_fold, refiner_run, score_run
 from cryo_pick.pipeline.train_folder import TrainFolder
 from cryo_pick.pipeline.whole import open_training_data
 from cryo_pick.tomogram import Tomogram
@@ -65,7 +57,6 @@ def main() -> None:
     parser.add_argument("judge")
     parser.add_argument("variants", nargs="+")
     parser.add_argument("--minutes", type=float, default=6.0, help="of all folds together")
-    parser.add_argument("--extra", help="project whose runs all refiners learn from too")
     parser.add_argument("--steps", type=int, help="train by steps, not by time: on a busy machine")
     args = parser.parse_args()
     base = read_config(args.bundle)
@@ -78,18 +69,13 @@ def main() -> None:
         )
     judge = load_dataset(compose([f"data={args.judge}"]))
     found = unseen_candidates(judge, base, folder, numbers)
-    extra = load_dataset(compose([f"data={args.extra}"])) if args.extra else None
-    # One detector, as for the candidates of the other training runs.
-    more = unseen_candidates(extra, base, folder, numbers[:1]) if extra else {}
     print(
         "| variant | refiners x steps | parameters | s to score a run | nested: one | two "
         "| judge: one | two | judge, best: one | two |\n" + "|---" * 10 + "|"
     )
     for variant in args.variants:
-        limit = f"refiner.optimizer.steps={args.steps}" if args.steps else ""
-        config = compose(
-            ["experiment=cpu", limit or "refiner.optimizer.steps=1000000", *variant.split()]
-        )
+        limit = args.steps or 1_000_000
+        config = compose(["experiment=cpu", f"refiner.optimizer.steps={limit}", *variant.split()])
         config = replace(config, data=base.data)
         parts = fold_assignment(data, config)
         share = args.minutes / len(set(parts.values()))
@@ -105,14 +91,9 @@ def main() -> None:
             n: (heatmap, candidates_of(heatmap, judge.runs[n].tomogram, config, judge.types))
             for n, (heatmap, _) in found.items()
         }
-        added = [
-            unseen_run(extra.runs[n], heatmap, config, data.types)
-            for n, (heatmap, _) in more.items()
-            if extra
-        ]
         members, steps, oof = [], 0, {}
         for fold in sorted(set(parts.values())):
-            runs = [own[r.name] for r in data.fold(parts, fold, inside=False)] + added
+            runs = [own[r.name] for r in data.fold(parts, fold, inside=False)]
             with tempfile.TemporaryDirectory() as work:
                 module, result = train_refiner(
                     runs, data.types, config.refiner, config.augment, Path(work)
@@ -141,16 +122,6 @@ def candidates_of(
     return heatmap_candidates(
         heatmap, tomogram.voxel_spacing, tomogram.origin, config.candidates, types
     )
-
-
-def unseen_run(run: DataRun, heatmap: Heatmap, config: Config, types: ParticleTypes) -> RefinerRun:
-    """A run that no detector saw, to draw patches from."""
-    t = run.tomogram
-    found = candidates_of(heatmap, t, config, types)
-    return RefinerRun(
-        t.volume, heatmap.values, heatmap.stride, found.positions, found.stage1, run.truth,
-        t.voxel_spacing, t.origin, run.name, stage1_reach=config.candidates.merge_distance / 2,
-    )  # fmt: skip
 
 
 def with_candidates(run: RefinerRun, config: Config, types: ParticleTypes) -> RefinerRun:

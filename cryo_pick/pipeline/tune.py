@@ -185,7 +185,7 @@ def _score_of(trial: optuna.Trial, job: TuneJob, space: Mapping[str, Any]) -> fl
             raise optuna.TrialPruned
 
     weights = folder / "detector"
-    with _alone(folder):
+    with alone_in(folder):
         train_detector_fold(data, folds, fold, config, weights, folder / "work", report)
     module, spec = load_network(weights, NETWORKS)
     runs = data.fold(folds, fold, inside=True)
@@ -195,7 +195,7 @@ def _score_of(trial: optuna.Trial, job: TuneJob, space: Mapping[str, Any]) -> fl
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path) -> Iterator[None]:
     """A trial's folder for one process: two trials may draw the same settings at the same time.
 
     The second waits, and then finds weights that are the ones it would have trained.

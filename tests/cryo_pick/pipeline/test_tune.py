@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import yaml
 
 from cryo_pick.cli import main
 from cryo_pick.errors import ConfigError
-from cryo_pick.pipeline.tune import TuneJob, open_study, requeue_lost, run_trials, suggest
+from cryo_pick.locks import Locks
+from cryo_pick.pipeline.tune import TuneJob, alone_in, open_study, requeue_lost, run_trials, suggest
 from detector.cli import main as detector
 from tests.cryo_pick.pipeline.conftest import SMOKE
 
@@ -71,6 +73,8 @@ def test_a_trial_that_was_cut_off_is_done_again_once(project: Path, tmp_path: Pa
     again = open_study(tmp_path, 0, prune=True).trials[1]
     assert again.state.name == "COMPLETE"
     assert again.params == trial.params
+    # It had its folder to itself: this is what processes take turns by.
+    assert (tmp_path / "trials" / again.user_attrs["folder"] / ".turn").is_file()
 
 
 def test_what_to_try_is_checked() -> None:
@@ -102,14 +106,19 @@ def test_a_bad_trial_is_pruned_by_its_looks(tmp_path: Path) -> None:
     assert not good.should_prune()
 
 
-def test_two_processes_that_draw_the_same_settings_train_them_once(
-    project: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "search"
-    words = ["tune", str(project), "--out", str(out), "--trials", "2", "--workers", "2"]
-    assert main([*words, *SMOKE, *[w for w in FAST if "seed" not in w], "tune.space.seed=[1]"]) == 0
-    trials = open_study(out, 0, prune=True).trials
-    assert len(trials) >= 2  # a process may begin one more before it hears of the other's end
-    assert {t.state.name for t in trials} == {"COMPLETE"}
-    assert len({t.value for t in trials}) == 1
-    assert len(list((out / "trials").iterdir())) == 1
+def test_a_trial_waits_while_another_process_has_its_folder(tmp_path: Path) -> None:
+    entered = threading.Event()
+
+    def wait_and_enter() -> None:
+        with alone_in(tmp_path):
+            entered.set()
+
+    with Locks(tmp_path) as other:
+        assert other.take(tmp_path / "lock.json")
+        waiting = threading.Thread(target=wait_and_enter)
+        waiting.start()
+        assert not entered.wait(1.0)
+        other.release(tmp_path / "lock.json")
+        assert entered.wait(30.0)
+    waiting.join()
+    assert not (tmp_path / "lock.json").exists()

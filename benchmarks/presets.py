@@ -1,22 +1,28 @@
 r"""Every preset on one project for the same time, alone and in ensembles.
 
-    python benchmarks/presets.py TRAIN JUDGE --minutes 8 --runs 3
+    python benchmarks/presets.py TRAIN JUDGE WORK --minutes 4 --runs 3
+    python benchmarks/presets.py TRAIN JUDGE WORK2 --cut 32 96 96 --presets convnext_nano_25d
 
 Each preset is trained on the first RUNS runs of the project TRAIN; the run after them gives its
-quantile table; it is judged on the runs of JUDGE. On a CPU the challenge's crops would leave time
-for few steps, so they are cut to about 260,000 voxels; all else is as the preset says. Printed: one
-row per preset, with weighted F4 at the best possible thresholds, F4 by class, parameters, cost and
-speed; then the best pair and the best triple among the best presets, with scores as they are and
-with scores matched. Run it with nothing else on the machine.
+quantile table; it is judged on the runs of JUDGE. On a CPU the challenge's crops and batches would
+leave time for few steps, so each step sees two crops of about 150,000 voxels; all else is as the
+preset says. Printed: one row per preset, with weighted F4 at the best possible thresholds, F4 by
+class, parameters, cost and speed; then the best pair and the best triple among the best presets,
+with scores as they are and with scores matched. What is done is kept in WORK: run again, it goes
+on. Run it with nothing else on the machine.
+
+--cut is the smaller task: one crop a step, out of a piece of the first run, and judged on that
+piece. A preset that finds all of it learns; in the budget of the other table it only learns slowly.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import tempfile
+import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cryo_pick.candidates import Candidates
 from cryo_pick.config import compose
+from cryo_pick.coordinates import angstrom_to_index
 from cryo_pick.overrides import group_options
 from cryo_pick.pipeline.dataset import DataRun, Dataset, load_dataset
 from cryo_pick.pipeline.heatmaps import find_candidates
@@ -41,13 +48,12 @@ from metrics.counts import weighted_mean
 from metrics.curves import hits_per_class
 from refiner.blend import Blend, scored_picks
 
-CROPS = {
-    "unet25d_resnet34": [32, 96, 96],
-    "convnext_nano_25d": [16, 128, 128],
-    "resnetrs50_25d": [32, 96, 96],
-    "slices": [16, 128, 128],
-}
-"""Training crops on a CPU, by preset; of all others 64³."""
+CROPS = {"convnext_nano_25d": [16, 96, 96], "slices": [16, 96, 96]}
+"""Training crops on a CPU, by preset: as deep as its own where that is less than the others'."""
+CROP = [32, 64, 64]
+"""Of all others."""
+BATCH = 2
+"""The fewest that mixup can mix."""
 
 
 def main() -> None:
@@ -57,46 +63,76 @@ def main() -> None:
     )
     parser.add_argument("train")
     parser.add_argument("judge")
-    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--runs", type=int, default=3, help="to train on; the next one calibrates")
     parser.add_argument("--judge-runs", type=int, help="the first of the judge project only")
+    parser.add_argument("--cut", type=int, nargs=3, help="learn and find this much of one run")
     parser.add_argument("--presets", nargs="+", default=group_options()["model"])
     parser.add_argument("--best", type=int, default=5, help="presets that ensembles are made of")
     parser.add_argument("settings", nargs="*", help="key=value, for every preset")
     args = parser.parse_intermixed_args()
     data = load_dataset(compose([f"data={args.train}"]))
-    judge = load_dataset(compose([f"data={args.judge}"]))
-    judged = dict(list(judge.runs.items())[: args.judge_runs])
-    judge = Dataset(judge.types, judged)
     runs = list(data.runs.values())
+    if args.cut:
+        piece = _cut(runs[0], args.cut)
+        data = judge = Dataset(data.types, {piece.name: piece})
+        runs = [piece] * (args.runs + 1)
+    else:
+        judge = load_dataset(compose([f"data={args.judge}"]))
+        judge = Dataset(judge.types, dict(list(judge.runs.items())[: args.judge_runs]))
     print(
         "| preset | weighted F4 | F4 by class | parameters | kFLOP per voxel | crop | steps "
         "| training Mvoxel/s | inference s per 100 Mvoxel |\n" + "|---" * 9 + "|",
         flush=True,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        scores = {
-            name: _one(name, args, data, runs, judge, Path(folder) / name) for name in args.presets
-        }
+    scores = {n: _one(n, args, data, runs, judge, args.work / n) for n in args.presets}
+    if not args.cut:
         best = sorted(scores, key=lambda n: -scores[n])[: args.best]
         print("\n| ensemble | scores | weighted F4 | F4 by class |\n" + "|---" * 4 + "|")
         for size in (2, 3):
             for match in (False, True):
-                _best_ensemble(best, size, match, Path(folder), judge)
+                _best_ensemble(best, size, match, args.work, judge)
     print(f"\nclasses: {', '.join(data.types.names)}; F4 at the best possible thresholds")
+
+
+def _cut(run: DataRun, shape: Sequence[int]) -> DataRun:
+    """The first voxels of a run along each axis, and the particles whose centres lie in them."""
+    tomogram = run.tomogram
+    size = np.array(shape)
+    volume = tomogram.volume[: size[0], : size[1], : size[2]]
+    centres = angstrom_to_index(run.truth.positions, tomogram.voxel_spacing, tomogram.origin)
+    return replace(
+        run,
+        tomogram=replace(tomogram, volume=volume),
+        truth=run.truth[(centres < size).all(axis=1)],
+    )
 
 
 def _one(
     name: str, args: argparse.Namespace, data: Dataset, runs: list[DataRun], judge: Dataset,
     folder: Path,
 ) -> float:  # fmt: skip
-    """Train, judge and print one preset; its heatmaps and table stay in the folder."""
-    crop = CROPS.get(name, [64, 64, 64])
+    """Train, judge and print one preset; its heatmaps, table and row stay in the folder."""
+    done = folder / "row.json"
+    if not done.exists():
+        done.write_text(json.dumps(_trained_and_judged(name, args, data, runs, judge, folder)))
+    score, row = json.loads(done.read_text())
+    print(row, flush=True)
+    return float(score)
+
+
+def _trained_and_judged(
+    name: str, args: argparse.Namespace, data: Dataset, runs: list[DataRun], judge: Dataset,
+    folder: Path,
+) -> tuple[float, str]:  # fmt: skip
     config = compose(
         [
             "experiment=cpu", f"model={name}", f"train.optimizer.minutes={args.minutes}",
-            "train.optimizer.steps=1000000", "train.optimizer.batch_size=4", "infer.views=1",
-            "infer.tile=null", f"train.crop={crop}".replace(" ", ""), *args.settings,
+            "train.optimizer.steps=1000000",
+            f"train.optimizer.batch_size={1 if args.cut else BATCH}",
+            f"train.crop={CROPS.get(name, CROP)}".replace(" ", ""), "infer.views=1",
+            "infer.tile=null", *args.settings,
         ]
     )  # fmt: skip
     crop = config.train.crop
@@ -126,13 +162,11 @@ def _one(
         np.save(folder / f"{run}.npy", _at_stride(heatmap))
     per_class, score = best_f4(found, judge)
     count = sum(p.numel() for p in module.parameters()) / 1e6
-    print(
+    return score, (
         f"| {name} | {score:.3f} | {_line(per_class)} | {count:.2f} M "
         f"| {_flops_per_voxel(module, crop) / 1e3:.1f} | {'x'.join(map(str, crop))} "
-        f"| {result.steps} | {trained / 1e6:.2f} | {seconds / voxels * 1e8:.1f} |",
-        flush=True,
+        f"| {result.steps} | {trained / 1e6:.2f} | {seconds / voxels * 1e8:.1f} |"
     )
-    return score
 
 
 def _best_ensemble(

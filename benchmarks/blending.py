@@ -1,4 +1,4 @@
-"""How far a tiled heatmap is from the untiled one, by the sharpness of the blending of tiles.
+"""How far a tiled heatmap is from the untiled one, by sharpness of blending and by overlap.
 
     python benchmarks/blending.py BUNDLE PROJECT [--tile Z Y X]
 
@@ -22,6 +22,7 @@ from cryo_pick.weights import load_network
 from detector import tiles
 from detector.engine import make_engine
 from detector.infer import predict_heatmap
+from detector.network_geometry import effective_receptive_field
 from detector.parts import output_stride
 
 PEAK = 0.3
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("project", type=Path)
     parser.add_argument("--tile", type=int, nargs=3, default=[64, 96, 96])
     parser.add_argument("--size", type=int, nargs=3, default=[96, 256, 256])
+    parser.add_argument("--overlaps", type=int, nargs="+", default=[16, 32, 48, 64])
     arguments = parser.parse_args()
     path = arguments.bundle / read_bundle(arguments.bundle).detectors[0]
     module, spec = load_network(path, "detector.networks")
@@ -48,21 +50,32 @@ def main() -> None:
     volume = normalize(raw, intensity_statistics(raw))
     volume = volume[tuple(slice(n) for n in arguments.size)]
 
-    def heatmap(tile: list[int] | None) -> np.ndarray:
-        chosen = replace(settings, tile=tile)
+    def heatmap(tile: list[int], overlap: list[int] | None = None) -> np.ndarray:
+        chosen = replace(settings, tile=tile, overlap=overlap)
         found = predict_heatmap(volume, [engine], chosen, n_classes, stride)
         return found.values.astype(np.float32)
 
     untiled = heatmap([tiles.round_up(n, engine.geometry.multiple) for n in volume.shape])
     peaks = untiled > PEAK
-    print(f"{spec.network}, tiles of {arguments.tile}, field {list(engine.receptive_field)}\n")
-    print("| sharpness | root mean square | largest | mean at peaks |\n|---|---|---|---|")
-    for sharpness in (1, 2, 3, 4, 8):
-        tiles.SHARPNESS = sharpness
-        difference = np.abs(heatmap(arguments.tile) - untiled)
+
+    def row(label: float, values: np.ndarray) -> None:
+        difference = np.abs(values - untiled)
         rms = np.sqrt(np.square(difference).mean())
         at_peaks = difference[peaks].mean()
-        print(f"| {sharpness} | {rms:.5f} | {difference.max():.3f} | {at_peaks:.5f} |", flush=True)
+        print(f"| {label} | {rms:.5f} | {difference.max():.3f} | {at_peaks:.5f} |", flush=True)
+
+    print(f"{spec.network}, tiles of {arguments.tile}")
+    multiple = engine.geometry.multiple
+    for mass in (0.95, 0.99, 0.999):
+        print(f"field with {mass} of it: {effective_receptive_field(module, multiple, mass)}")
+    head = "| root mean square | largest | mean at peaks |\n|---|---|---|---|"
+    print(f"\n| overlap {head}")
+    for overlap in arguments.overlaps:
+        row(overlap, heatmap(arguments.tile, [overlap] * 3))
+    print(f"\n| sharpness {head}")
+    for sharpness in (1, 2, 3, 4, 8):
+        tiles.SHARPNESS = sharpness
+        row(sharpness, heatmap(arguments.tile))
 
 
 if __name__ == "__main__":

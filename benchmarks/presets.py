@@ -203,13 +203,15 @@ def _at_stride(heatmap: Heatmap) -> NDArray[np.float16]:
 
 
 def best_f4(found: dict[str, Candidates], judge: Dataset) -> tuple[NDArray[np.float64], float]:
-    """F4 by class and weighted, at the best possible thresholds."""
+    """F4 by class (NaN of absent ones) and weighted, at the best possible thresholds."""
     k = len(judge.types)
     plain = Blend(np.ones(k), np.zeros(k), np.zeros(k))
     picks = {run: scored_picks(c, plain, judge.types) for run, c in found.items()}
     hits = hits_per_class(picks, judge.truth, judge.types)
     per_class = np.array([h.curve().fbeta().max(initial=0) for h in hits])
-    return per_class, float(weighted_mean(per_class, judge.types.weights))
+    known = np.isin(np.arange(k), np.concatenate([t.classes for t in judge.truth.values()]))
+    score = float(weighted_mean(per_class[known], judge.types.weights[known]))
+    return np.where(known, per_class, np.nan), score
 
 
 def _line(per_class: NDArray[np.float64]) -> str:

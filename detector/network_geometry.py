@@ -112,13 +112,15 @@ def peak_bytes(run: Callable[[], object]) -> int:
     return counter.peak
 
 
-def effective_receptive_field(module: nn.Module, multiple: int, mass: float = 0.95) -> Shape:
+def effective_receptive_field(module: nn.Module, multiple: int, mass: float = 0.999) -> Shape:
     """How far around an output cell the input matters, along z, y, x, in voxels.
 
     The width of the window that holds `mass` of the gradient of one output cell, in a copy of the
     network whose weights are flat and whose norms are left out: those couple every voxel to every
-    other, faintly. Flat weights have the widest field, so this is an upper bound. Source of the
-    idea: Luo et al., Understanding the Effective Receptive Field, NeurIPS 2016.
+    other, faintly. Of layers in a row, flat weights have the widest field; but in a U-Net most of
+    their gradient goes through the first skip, and what deep layers see, spread thin, is little of
+    it: hence nearly all of the gradient is asked for. Source of the idea: Luo et al., Understanding
+    the Effective Receptive Field, NeurIPS 2016.
 
     Parameters
     ----------

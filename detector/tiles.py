@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 Shape = tuple[int, int, int]
 
-SHARPNESS = 3
-"""Of blending: at peaks, a tiled heatmap is a third nearer to the untiled one than with 1."""
+SHARPNESS = 8
+"""Of blending: nearly the tile that sees more, without a step (docs/decisions/tiles.md)."""
 MAX_OVERLAP = 64
 """Voxels. A wider ramp costs more evaluations than the borders it repairs are worth."""
 

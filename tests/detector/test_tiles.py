@@ -58,9 +58,10 @@ def test_no_more_tiles_than_needed():
 
 def test_weights_of_two_tiles_are_a_cross_fade():
     weights = blend_weights([0, 4], 6)
-    # ramps of 3/4 and 1/4, each cubed, over their sum
-    np.testing.assert_allclose(weights[0], [1, 1, 1, 1, 27 / 28, 1 / 28])
-    np.testing.assert_allclose(weights[1], [1 / 28, 27 / 28, 1, 1, 1, 1])
+    # ramps of 3/4 and 1/4, each to the power of 8, over their sum
+    far, near = 3**8 / (3**8 + 1), 1 / (3**8 + 1)
+    np.testing.assert_allclose(weights[0], [1, 1, 1, 1, far, near])
+    np.testing.assert_allclose(weights[1], [near, far, 1, 1, 1, 1])
 
 
 def test_every_voxel_of_a_volume_is_in_a_tile():

@@ -93,6 +93,18 @@ def own_bundle_copy(bundle, tmp_path):
     return shutil.copytree(bundle, tmp_path / "copy")
 
 
+def test_a_project_out_of_sight_is_told(own_bundle_copy, tmp_path, monkeypatch, capsys):
+    config = own_bundle_copy / "config.yaml"
+    lines = config.read_text().splitlines()
+    (line,) = [n for n, text in enumerate(lines) if text.startswith("  project: ")]
+    lines[line] = "  project: projects/mine"
+    config.write_text("\n".join(lines))
+    monkeypatch.chdir(tmp_path)
+    assert main(["ensemble", str(own_bundle_copy), "--out", "both"]) == 3
+    assert "trained on projects/mine, as seen from the folder" in capsys.readouterr().err
+    assert not (tmp_path / "both").exists()
+
+
 def test_a_damaged_table_is_refused(joined, project, tmp_path, capsys):
     import shutil
 

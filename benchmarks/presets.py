@@ -92,9 +92,13 @@ def _one(
 ) -> float:  # fmt: skip
     """Train, judge and print one preset; its heatmaps, table and row stay in the folder."""
     done = folder / "row.json"
+    asked = [args.train, args.judge, args.minutes, args.runs, args.judge_runs, args.settings]
     if not done.exists():
-        done.write_text(json.dumps(_trained_and_judged(name, args, data, runs, judge, folder)))
-    score, row = json.loads(done.read_text())
+        score, row = _trained_and_judged(name, args, data, runs, judge, folder)
+        done.write_text(json.dumps([asked, score, row]))
+    made_with, score, row = json.loads(done.read_text())
+    if made_with != asked:
+        raise SystemExit(f"{folder} was made with {made_with}, not {asked}; name another WORK")
     print(row, flush=True)
     return float(score)
 

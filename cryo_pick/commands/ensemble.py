@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryo_pick.errors import ConfigError, InputError
+from cryo_pick.errors import ConfigError
 from cryo_pick.json_output import add_json, only_json
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
     from cryo_pick.config import to_yaml
     from cryo_pick.pipeline.ensemble import join_members, open_members
     from cryo_pick.pipeline.tables import print_fit
-    from cryo_pick.pipeline.whole import open_training_data, summary_of_fits
+    from cryo_pick.pipeline.whole import open_data_of, summary_of_fits
     from cryo_pick.run_folder import RunFolder
 
     weights = args.weights
@@ -43,16 +43,7 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
             f"but got {' '.join(f'{w:g}' for w in weights)}"
         )
     members = open_members(args.members, weights)
-    project = str(members[0].config.data.project)
-    try:
-        data, _ = open_training_data(members[0].config)
-    except InputError as error:
-        if "://" in project or Path(project).is_absolute():
-            raise
-        raise InputError(
-            f"{error}; {args.members[0]} was trained on {project}, as seen from the folder that "
-            f"its training was started in: start this there too"
-        ) from error
+    data, _ = open_data_of(args.members[0], members[0].config)
     with RunFolder(args.out, to_yaml(members[0].config)) as folder:
         bundle = join_members(members, data, args.out, match=not args.no_match)
         summary = summary_of_fits(bundle)

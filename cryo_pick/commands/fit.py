@@ -32,11 +32,11 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
     """Fit again, with the settings given now over those of the training."""
     from cryo_pick.pipeline.results import fit_bundle, write_thresholds
     from cryo_pick.pipeline.tables import print_ceiling, print_fit
-    from cryo_pick.pipeline.whole import open_training_data, summary_of_fit, write_report_of
+    from cryo_pick.pipeline.whole import open_data_of, summary_of_fit, write_report_of
     from cryo_pick.report.tables import ceiling
 
     trained = _as_trained(args, config)
-    data, folds = open_training_data(trained)
+    data, folds = open_data_of(args.folder, trained)
     bundle, outcome = fit_bundle(args.folder, data, folds, trained)
     if args.copick:
         if trained.data.project is None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cryo_pick.config import Config
+from cryo_pick.errors import InputError
 from cryo_pick.logs import duration
 from cryo_pick.pipeline.bundle import Bundle
 from cryo_pick.pipeline.dataset import Dataset, check_folds, load_dataset
@@ -45,6 +46,26 @@ def open_training_data(config: Config) -> tuple[Dataset, dict[str, int]]:
     folds = fold_assignment(data, config)
     check_folds(data, folds)
     return data, folds
+
+
+def open_data_of(folder: Path, config: Config) -> tuple[Dataset, dict[str, int]]:
+    """:func:`open_training_data` with the config of a trained folder.
+
+    Raises
+    ------
+    InputError
+        As there; where the project has a relative path, with a word on where that begins.
+    """
+    project = str(config.data.project)
+    try:
+        return open_training_data(config)
+    except InputError as error:
+        if "://" in project or Path(project).is_absolute() or Path(project).exists():
+            raise
+        raise InputError(
+            f"{error}; {folder} was trained on {project}, as seen from the folder that its "
+            f"training was started in: start this there too"
+        ) from error
 
 
 def check_only(config: Config) -> dict[str, Any]:

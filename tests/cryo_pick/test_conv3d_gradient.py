@@ -19,8 +19,10 @@ from cryo_pick.fit import fit
 from cryo_pick.hardware import cpu_has_bf16
 from cryo_pick.settings import OptimizerSettings
 
-BF16_ROUNDING = 2**-6
-"""Share of the largest gradient: a few roundings to 8 bits, of both factors and the sum."""
+BF16_ROUNDING = 2**-6 if cpu_has_bf16() else 2**-4
+"""Share of the largest gradient: a few roundings to 8 bits, of both factors and the sum.
+
+Where bf16 is emulated, torch keeps the sums over a kernel in bf16 too: one rounding a term."""
 needs_bf16 = pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU emulates bf16")
 
 
@@ -124,6 +126,8 @@ def gradients(
 def test_layers_learn_as_in_fp32(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradients of weights, bias and input under autocast: torch's in fp32, within roundings."""
     monkeypatch.setattr(conv3d_gradient, "LARGEST_PLANE", 0)
+    torch.manual_seed(0)
+    module.reset_parameters()  # type: ignore[operator]  # the same weights in every process
     channels = next(module.parameters()).shape[0]
     n = channels if isinstance(module, nn.ConvTranspose3d) else int(module.in_channels)  # type: ignore[arg-type]
     volume = torch.randn(2, n, 6, 7, 8, generator=torch.Generator().manual_seed(1))

@@ -23,7 +23,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", metavar="W", nargs="+", type=float, help="of each folder (default: all equal)"
     )
     parser.add_argument(
-        "--no-match", action="store_true", help="average scores as they are, without quantiles"
+        "--match",
+        action=argparse.BooleanOptionalAction,
+        help="make scores comparable by quantile tables, or average them as they are "
+        "(default: what scores higher out of fold)",
     )
     add_json(parser)
 
@@ -45,7 +48,7 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
     members = open_members(args.members, weights)
     data, _ = open_data_of(args.members[0], members[0].config)
     with RunFolder(args.out, to_yaml(members[0].config)) as folder:
-        bundle = join_members(members, data, args.out, match=not args.no_match)
+        bundle = join_members(members, data, args.out, match=args.match)
         summary = summary_of_fits(bundle)
         folder.write_summary(summary)
     with only_json(args.json) as answer:

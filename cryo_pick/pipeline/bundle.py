@@ -86,7 +86,7 @@ class Bundle:
     versions
     ensemble
         Of an ensemble of trained folders: weight and quantile table of each detector, and the
-        quantiles that scores are brought to; else empty.
+        quantiles that scores are brought to, null where they stay as they are; else empty.
     """
 
     types: ParticleTypes
@@ -181,7 +181,7 @@ def _ensemble(values: Mapping[str, Any], k: int) -> dict[str, Any]:
     if not values:
         return {}
     reference, members = values["reference"], dict(values["members"])
-    tables = [] if reference is None else [reference, *(m["table"] for m in members.values())]
+    tables = [m["table"] for m in members.values()] + ([] if reference is None else [reference])
     shape = (k, len(values["levels"]))
     if any(np.array(t, np.float64).shape != shape for t in tables):
         raise ValueError(f"expected quantile tables of {shape[0]} classes and {shape[1]} ranks")

@@ -2,6 +2,7 @@
 
 Every member's detectors predict the runs that they never saw. From these heatmaps come the
 member's quantile table and, averaged over members, the candidates that thresholds are fitted on.
+Whether scores are matched by these tables before they are averaged is decided by the same runs.
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cryo_pick.candidates import Candidates
 from cryo_pick.config import Config
 from cryo_pick.errors import InputError, raise_all
 from cryo_pick.files import write_text_atomic
 from cryo_pick.formats.candidates_npz import write_candidates
 from cryo_pick.logs import progress
+from cryo_pick.objects import ParticleTypes
+from cryo_pick.picks import Picks
 from cryo_pick.pipeline.bundle import Bundle, read_bundle, write_bundle
 from cryo_pick.pipeline.dataset import Dataset
+from cryo_pick.pipeline.fit import fit_candidates
 from cryo_pick.pipeline.results import fit_bundle, model_card, read_config
 from cryo_pick.pipeline.train import DETECTORS
 from cryo_pick.pipeline.train_folder import TrainFolder
+from cryo_pick.settings import FitSettings
 from cryo_pick.weights import load_network
 from detector.candidates import heatmap_candidates
 from detector.engine import make_engine
@@ -98,7 +104,7 @@ def _of(bundle: Bundle, what: str) -> Any:
 
 
 def join_members(
-    members: Sequence[Member], data: Dataset, out: Path, *, match: bool = True
+    members: Sequence[Member], data: Dataset, out: Path, *, match: bool | None = None
 ) -> Bundle:
     """Predict out of fold with every member, fit tables and thresholds, and write the bundle.
 
@@ -111,24 +117,32 @@ def join_members(
     out
         Folder of the new bundle.
     match
-        Whether scores are made comparable by quantile tables.
+        Whether scores are made comparable by quantile tables; None: if that scores higher out of
+        fold, thresholds fitted on the other folds. Matching lifts a member that is shy to the
+        confidence of the first; where it is shy because it knows less, that costs.
     """
     folds, config = members[0].bundle.folds, members[0].config
     stride = math.lcm(HEATMAP_STRIDE, *(_stride(m) for m in members))
     heatmaps = {m.name: _out_of_fold(m, data, folds, stride) for m in members}
     tables = {name: fit_table(of_run.values()) for name, of_run in heatmaps.items()}
     reference = tables[members[0].name]
+    ways: dict[bool, dict[str, Candidates]] = {}
+    for way in (False, True) if match is None else (match,):
+        ways[way] = {}
+        for run in folds:
+            parts = [
+                (m.weight, heatmaps[m.name][run], tables[m.name] if way else None) for m in members
+            ]
+            mean = Heatmap(_mean(parts, reference), stride)
+            place = data.runs[run].tomogram
+            ways[way][run] = heatmap_candidates(
+                mean, place.voxel_spacing, place.origin, config.candidates, data.types
+            )
+    if match is None:
+        truth = {run: data.runs[run].truth for run in folds}
+        match = matching_helps(ways[False], ways[True], truth, data.types, folds, config.fit)
     folder = TrainFolder(out)
-    for run in folds:
-        mean = _mean(
-            [(m.weight, heatmaps[m.name][run], tables[m.name] if match else None) for m in members],
-            reference,
-        )
-        tomogram = data.runs[run].tomogram
-        found = heatmap_candidates(
-            Heatmap(mean, stride), tomogram.voxel_spacing, tomogram.origin, config.candidates,
-            data.types,
-        )  # fmt: skip
+    for run, found in ways[match].items():
         write_candidates(folder.candidates(run), found, data.types.names, {"members": len(members)})
     _copy_weights(members, out)
     bundle, _ = fit_bundle(out, data, folds, config)
@@ -138,7 +152,7 @@ def join_members(
         "members": {
             f"detector/{m.name}-{Path(path).name}": {
                 "weight": m.weight,
-                "table": tables[m.name].tolist() if match else None,
+                "table": tables[m.name].tolist(),
                 "from": m.config.model.network,
             }
             for m in members
@@ -149,6 +163,36 @@ def join_members(
     write_bundle(out, bundle)
     write_text_atomic(out / "model-card.md", model_card(bundle))
     return bundle
+
+
+def matching_helps(
+    as_they_are: Mapping[str, Candidates],
+    matched: Mapping[str, Candidates],
+    truth: Mapping[str, Picks],
+    types: ParticleTypes,
+    folds: Mapping[str, int],
+    settings: FitSettings,
+) -> bool:
+    """Whether F4, thresholds fitted on the other folds, is higher where scores were matched.
+
+    Parameters
+    ----------
+    as_they_are, matched
+        By run: candidates of the members' mean heatmap, out of fold.
+    truth, types, folds, settings
+        See :func:`cryo_pick.pipeline.fit.fit_candidates`.
+    """
+    quick = replace(settings, bootstrap=1)  # no interval is asked for
+    plain, by_rank = (
+        fit_candidates(found, truth, types, folds, quick).fits["one_stage"].f4["nested"]
+        for found in (as_they_are, matched)
+    )
+    helps = by_rank > plain
+    logger.info(
+        "F4 out of fold: %.3f with scores as they are, %.3f with scores matched: %s",
+        plain, by_rank, "matched" if helps else "as they are",
+    )  # fmt: skip
+    return bool(helps)
 
 
 def _stride(member: Member) -> int:

@@ -5,9 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from cryo_pick.candidates import Candidates
 from cryo_pick.cli import main
 from cryo_pick.formats.picks_csv import read_csv
+from cryo_pick.objects import ParticleType, ParticleTypes
+from cryo_pick.picks import Picks
 from cryo_pick.pipeline.bundle import read_bundle
+from cryo_pick.pipeline.ensemble import matching_helps
+from cryo_pick.settings import FitSettings
 
 SMALL = ["experiment=smoke", "infer.engine=torch", "train.optimizer.steps=2",
          "refiner.optimizer.steps=1"]  # fmt: skip
@@ -37,7 +42,7 @@ def joined(bundle, other, _cache, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CRYO_PICK_CACHE", str(_cache))
         words = ["ensemble", str(bundle), str(other), "--out", str(folder), "--weights", "2", "1"]
-        assert main(words) == 0
+        assert main([*words, "--match"]) == 0
     return folder
 
 
@@ -68,6 +73,45 @@ def test_members_know_nothing_of_each_other(bundle, other, joined, tmp_path):
     tables = [m["table"] for m in read_bundle(alone).ensemble["members"].values()]
     both = read_bundle(joined).ensemble["members"]
     assert tables[0] == next(m["table"] for m in both.values() if m["from"] == "unet_full")
+
+
+def test_scores_stay_as_they_are_where_that_is_asked_for(bundle, other, joined, project, tmp_path):
+    out = tmp_path / "plain"
+    assert main(["ensemble", str(bundle), str(other), "--out", str(out), "--no-match"]) == 0
+    described = read_bundle(out).ensemble
+    assert described["reference"] is None
+    tables = read_bundle(joined).ensemble["members"]
+    assert {d: m["table"] for d, m in described["members"].items()} == {
+        d: m["table"] for d, m in tables.items()
+    }
+    assert main(["predict", str(project), "--model", str(out), "--out", str(tmp_path / "p")]) == 0
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_matching_is_decided_out_of_fold(knows):
+    """A second detector says all of it a twentieth as loudly as the first.
+
+    If it knows as much, and only fears other places, the mean as it is holds the first one's false
+    alarms, and that of matched scores neither's. If it knows nothing, matching makes noise loud.
+    """
+    draw = np.random.default_rng(0)
+    types = ParticleTypes((ParticleType("ball", 1, 50.0),))
+    places = np.stack(np.meshgrid(*[np.arange(0, 1500, 300.0)] * 3), -1).reshape(-1, 3)
+    truth, plain, matched = {}, {}, {}
+    for run in "abcd":
+        kind = draw.permutation(np.repeat([0, 1, 2], [40, 40, 45]))  # seen by both, first, second
+        truth[run] = Picks(places[kind == 0], np.zeros(40, int))
+        noise = draw.uniform(0, 0.05, (2, len(places)))
+        if knows:
+            first = np.choose(kind, [0.6, 0.9, 0.05]) + noise[0]
+            second = np.choose(kind, [0.6, 0.05, 0.9]) + noise[1]
+        else:
+            first = np.choose(kind, [0.6, 0.3, 0.3]) + noise[0]
+            second = draw.permutation(first)
+        for found, scores in ((plain, second / 20), (matched, second)):
+            found[run] = Candidates(places, ((first + scores) / 2)[:, None])
+    folds = {"a": 0, "b": 0, "c": 1, "d": 1}
+    assert matching_helps(plain, matched, truth, types, folds, FitSettings()) == knows
 
 
 def test_wrong_weights_are_refused(bundle, tmp_path, capsys):

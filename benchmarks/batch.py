@@ -1,0 +1,55 @@
+"""Seconds per tomogram of `cryo-pick predict`: one alone, and a batch of 20.
+
+    python benchmarks/batch.py BUNDLE TOMOGRAM WORK [--count 20] [key=value ...]
+
+TOMOGRAM is an OME-Zarr, such as PROJECT/static/ExperimentRuns/RUN/VoxelSpacing10.012/denoised.zarr.
+The batch is so many copies of it, in WORK, which are deleted afterwards. Each line is one command,
+so its start-up counts; peak memory is the largest resident size of its process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from memory import predicted
+
+from cryo_pick.formats.ome_zarr import open_ome_zarr
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("bundle")
+    parser.add_argument("tomogram", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--count", type=int, default=20)
+    arguments, settings = parser.parse_known_args()
+    shape = "x".join(map(str, open_ome_zarr(arguments.tomogram).array.shape))
+    folder = arguments.work / "batch"
+    print(f"{platform.machine()}, {os.cpu_count()} processors, {shape} voxels\n")
+    print(
+        "| tomograms | s | s each | peak resident size, GB | hours for 500 |\n" + "|---" * 5 + "|"
+    )
+    try:
+        for i in range(arguments.count):
+            shutil.copytree(arguments.tomogram, folder / f"run{i:02}.zarr", dirs_exist_ok=True)
+        for source, count in ((folder / "run00.zarr", 1), (folder, arguments.count)):
+            seconds, peak = predicted(
+                [str(source), "--model", arguments.bundle, "--out", str(folder / f"out{count}"),
+                 "--overwrite", *settings]
+            )  # fmt: skip
+            each = seconds / count
+            print(
+                f"| {count} | {seconds:.1f} | {each:.1f} | {peak:.2f} | {each * 500 / 3600:.1f} |",
+                flush=True,
+            )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20)
     arguments, settings = parser.parse_known_args()
     shape = "x".join(map(str, open_ome_zarr(arguments.tomogram).array.shape))
-    folder = arguments.work / "batch"
+    folder, out = arguments.work / "batch", arguments.work / "batch-picks"
     print(f"{platform.machine()}, {os.cpu_count()} processors, {shape} voxels\n")
     print(
         "| tomograms | s | s each | peak resident size, GB | hours for 500 |\n" + "|---" * 5 + "|"
@@ -39,7 +39,7 @@ def main() -> None:
             shutil.copytree(arguments.tomogram, folder / f"run{i:02}.zarr", dirs_exist_ok=True)
         for source, count in ((folder / "run00.zarr", 1), (folder, arguments.count)):
             seconds, peak = predicted(
-                [str(source), "--model", arguments.bundle, "--out", str(folder / f"out{count}"),
+                [str(source), "--model", arguments.bundle, "--out", str(out),
                  "--overwrite", *settings]
             )  # fmt: skip
             each = seconds / count
@@ -48,7 +48,8 @@ def main() -> None:
                 flush=True,
             )
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for path in (folder, out):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 if __name__ == "__main__":

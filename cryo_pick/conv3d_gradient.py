@@ -1,10 +1,12 @@
 """Weight gradients of 3D convolutions that are right in bf16 on the CPU.
 
-oneDNN's kernel for them (``brgconv_bwd_w`` in 3D, as in torch 2.14.1, on CPUs with AMX) is wrong
-where a plane times its channels is large: it returns NaN or other numbers each time, stops both
-threads for ever at its barriers, or crashes. Its kernel in 2D is right, and so are the forward pass
-and the gradient of the input in 3D. The gradient of a 3D kernel is that of one 2D kernel for each
-of its planes, over slices of the batch, which is what is computed here; it is the same sum.
+oneDNN's kernel for them (``brgconv_bwd_w`` in 3D, as in torch 2.14.1) is wrong where a plane times
+its channels is large (seen on CPUs with AMX) and where the volume is shorter than the kernel along
+an axis, so that padding is part of every sum (seen on a CPU with avx512_bf16): it returns NaN or
+other numbers each time, stops both threads for ever at its barriers, or crashes. Its kernel in 2D
+is right, and so are the forward pass and the gradient of the input in 3D. The gradient of a 3D
+kernel is that of one 2D kernel for each of its planes, over slices of the batch, which is what is
+computed here; it is the same sum.
 benchmarks/conv3d_gradient.py compares both with fp32 (docs/decisions/conv3d-gradient.md).
 """
 
@@ -31,7 +33,8 @@ class RightGradients(TorchFunctionMode):
     """Within it, weight gradients of 3D convolutions are right on the CPU in bf16 too.
 
     Forward and backward pass have to be within, for a recomputed forward pass. Transposed ones are
-    included. Everything else is left to torch: other devices, fp32, small planes.
+    included. Everything else is left to torch: other devices, fp32, small planes of volumes that
+    no kernel is longer than.
     """
 
     def __torch_function__(
@@ -194,15 +197,20 @@ def _convolve(
         return None
     stride, padding, dilation, transposed, added, groups = settings
     n_out = weight.shape[1] * groups if transposed else weight.shape[0]
+    spans = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
     output = []
     for axis, size in enumerate(volume.shape[2:]):
-        span = dilation[axis] * (weight.shape[2 + axis] - 1) + 1
         if transposed:
-            length = (size - 1) * stride[axis] - 2 * padding[axis] + span + added[axis]
+            length = (size - 1) * stride[axis] - 2 * padding[axis] + spans[axis] + added[axis]
         else:
-            length = (size + 2 * padding[axis] - span) // stride[axis] + 1
+            length = (size + 2 * padding[axis] - spans[axis]) // stride[axis] + 1
         output.append(length)
-    if max(_plane(volume.shape[1:]), _plane((n_out, *output))) <= LARGEST_PLANE:
+    # A transposed convolution is the gradient of one from its output to its input.
+    short = any(
+        n < s for n, s in zip(output if transposed else volume.shape[2:], spans, strict=True)
+    )
+    large = max(_plane(volume.shape[1:]), _plane((n_out, *output))) > LARGEST_PLANE
+    if not (short or large):
         return None
     answer: Tensor = _Convolution.apply(volume, weight, bias, settings)
     return answer

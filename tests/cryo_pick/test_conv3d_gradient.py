@@ -137,6 +137,32 @@ def test_layers_learn_as_in_fp32(module: nn.Module, monkeypatch: pytest.MonkeyPa
         assert (ours - right).abs().max() <= BF16_ROUNDING * right.abs().max()
 
 
+@pytest.mark.parametrize(
+    ("module", "size"),
+    [
+        (nn.Conv3d(16, 16, 3, padding=1), (2, 12, 12)),
+        (nn.Conv3d(16, 16, 5, padding=2), (3, 12, 12)),
+        (nn.Conv3d(16, 16, 5, padding=2), (8, 1, 12)),
+        (nn.Conv3d(16, 16, 3, padding=3, dilation=3), (6, 12, 12)),
+        (nn.ConvTranspose3d(16, 16, 3, padding=1), (2, 12, 12)),
+    ],
+    ids=str,
+)
+def test_volumes_shorter_than_the_kernel(
+    module: nn.Module, size: tuple[int, ...], asked: list[tuple[int, ...]]
+) -> None:
+    """However small: torch's own are infinite there, on a CPU with avx512_bf16."""
+    torch.manual_seed(0)
+    module.reset_parameters()  # type: ignore[operator]
+    volume = torch.randn(2, 16, *size, generator=torch.Generator().manual_seed(1))
+    expected = gradients(module, volume, False, RightGradients)
+    assert not asked
+    found = gradients(module, volume, True, RightGradients)
+    assert len(asked) == 1
+    for ours, right in zip(found, expected, strict=True):
+        assert (ours - right).abs().max() <= BF16_ROUNDING * right.abs().max()
+
+
 def test_only_where_it_is_needed(
     asked: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

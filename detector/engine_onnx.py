@@ -17,7 +17,7 @@ from torch import nn
 from detector.engine import UnsupportedNetwork
 from detector.network_geometry import kept_geometry, kept_receptive_field
 from detector.onnx_export import OUTPUT, export_onnx
-from detector.parity import TOLERANCE, check_against_torch, check_shape
+from detector.parity import check_against_torch, check_shape
 from detector.tiles import Shape
 
 _GPU = "CUDAExecutionProvider"
@@ -67,7 +67,7 @@ class OnnxEngine:
             self._session = _session(path.read_bytes(), on_gpu)
         edge, longer = check_shape(self.geometry.multiple)
         shape = (1, 1, edge, longer, edge)
-        check_against_torch(self, self._module, shape, TOLERANCE["fp32"])
+        check_against_torch(self, self._module, shape, "fp32")
 
     @functools.cached_property
     def receptive_field(self) -> Shape:

@@ -25,7 +25,7 @@ from detector.openvino_models import (
     openvino,
     openvino_core,
 )
-from detector.parity import TOLERANCE, check_against_torch, check_shape
+from detector.parity import check_against_torch, check_shape
 from detector.tiles import Shape
 
 
@@ -83,7 +83,7 @@ class OpenVinoEngine:
             return
         self._model = self._core.read_model(model) if model else _convert(self._module, edge)
         shape = (1, 1, edge, longer, edge)
-        check_against_torch(self, self._module, shape, TOLERANCE[precision])
+        check_against_torch(self, self._module, shape, precision)
         if key:
             keep_model(key, self._model)
 

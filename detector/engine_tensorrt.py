@@ -18,7 +18,7 @@ from cryo_pick.hardware import Precision
 from detector.engine import UnsupportedNetwork
 from detector.network_geometry import kept_geometry, kept_receptive_field
 from detector.onnx_export import INPUT, OUTPUT, export_onnx
-from detector.parity import TOLERANCE, check_against_torch, check_shape
+from detector.parity import check_against_torch, check_shape
 from detector.tiles import Shape
 
 GPU_BATCH = 8
@@ -65,11 +65,11 @@ class TensorRtEngine:
         if model is not None:
             self._context = load_plan(model.read_bytes())
             self._shape = tuple(self._context.engine.get_tensor_shape(INPUT))
-            check_against_torch(self, self._module, self._shape, TOLERANCE[precision])
+            check_against_torch(self, self._module, self._shape, precision)
             return
         edge, longer = check_shape(self.geometry.multiple)
         shape = (1, 1, edge, longer, edge)
-        check_against_torch(self, self._module, shape, TOLERANCE[precision])
+        check_against_torch(self, self._module, shape, precision)
 
     @functools.cached_property
     def receptive_field(self) -> Shape:

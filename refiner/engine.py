@@ -108,7 +108,7 @@ def make_patch_engine(
         except UnsupportedNetwork as error:
             if must:
                 raise ConfigError(
-                    f"infer.engine=openvino: {error}; use infer.engine=torch"
+                    f"infer.engine=openvino: the refiner: {error}; use infer.engine=torch"
                 ) from error
             logger.warning("refiner: torch, since OpenVINO can't run it: %s", error)
     return TorchPatchEngine(module, device, precision)

@@ -20,7 +20,7 @@ from detector.openvino_models import (
     openvino,
     openvino_core,
 )
-from detector.parity import TOLERANCE
+from detector.parity import check_answers
 from refiner.engine import Inputs
 
 _CHECKED_BATCH = 3
@@ -76,9 +76,10 @@ class OpenVinoPatchEngine:
             model = converted(self._module, tuple(torch.from_numpy(a) for a in noise))
             model.reshape({i: openvino.PartialShape([-1, *s]) for i, s in enumerate(shapes)})
             self._compile(model, precision)
-            self._check((noise[0], noise[1], noise[2]), TOLERANCE[precision])
+            answers = self((noise[0], noise[1], noise[2]))
         except RuntimeError as error:
-            raise UnsupportedNetwork(f"the refiner does not compile ({error})") from error
+            raise UnsupportedNetwork(f"it does not compile ({error})") from error
+        check_answers(answers, self._module, noise, precision)
         if key:
             keep_model(key, model)
 
@@ -96,16 +97,3 @@ class OpenVinoPatchEngine:
             logits.append(np.array(answers[0], np.float32))
             offsets.append(np.array(answers[1], np.float32))
         return np.concatenate(logits), np.concatenate(offsets)
-
-    def _check(self, noise: Inputs, tolerance: float) -> None:
-        with torch.inference_mode():
-            expected = self._module(*(torch.from_numpy(a) for a in noise))
-        for mine, theirs in zip(self(noise), expected, strict=True):
-            scale = float(theirs.square().mean().sqrt())
-            difference = float(np.sqrt(np.mean(np.square(mine - theirs.numpy()))))
-            if not difference <= tolerance * scale:
-                raise UnsupportedNetwork(
-                    f"the refiner's output differs from torch's by "
-                    f"{difference / max(scale, 1e-30):.2g} of its size, where {tolerance:g} is "
-                    "allowed"
-                )

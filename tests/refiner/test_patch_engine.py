@@ -69,7 +69,7 @@ def test_a_network_that_openvino_gets_wrong_goes_to_torch(monkeypatch, caplog):
     assert engine.name.startswith("torch")
     assert "differs from torch's" in caplog.text
     asked = InferSettings(accelerator="cpu", precision="fp32", engine="openvino")
-    with pytest.raises(ConfigError, match="the refiner's output differs"):
+    with pytest.raises(ConfigError, match="the refiner: its output differs"):
         make_patch_engine(network(), asked, K, PATCH, STRIDE)
 
 

@@ -155,15 +155,18 @@ def normalize(volume: Any, statistics: IntensityStatistics) -> NDArray[np.float3
     InputError
         If a voxel is NaN or infinite.
     """
-    from cryo_pick.normalize_kernel import normalize_into
-
     voxels = np.asarray(volume, np.float32)
     result = np.empty(voxels.shape, np.float32)
-    three = voxels if voxels.ndim == 3 else voxels.reshape(1, 1, -1)
-    bad = normalize_into(
-        three, np.float32(statistics.median), np.float32(statistics.scale), np.float32(CLIP),
-        result.reshape(three.shape),
-    )  # fmt: skip
-    if bad:
-        raise InputError(f"{bad} of {result.size} voxels are NaN or infinite")
+    median, scale = np.float32(statistics.median), np.float32(statistics.scale)
+    n_bad = 0
+    # A plane at a time stays in the processor's cache from one step to the next.
+    planes = zip(voxels, result, strict=True) if voxels.ndim > 2 else [(voxels, result)]
+    with np.errstate(all="ignore"):  # what is not finite is counted
+        for plane, out in planes:
+            np.subtract(plane, median, out=out)
+            np.divide(out, scale, out=out)
+            n_bad += out.size - int(np.count_nonzero(np.isfinite(out)))
+            np.clip(out, -CLIP, CLIP, out=out)
+    if n_bad:
+        raise InputError(f"{n_bad} of {result.size} voxels are NaN or infinite")
     return result

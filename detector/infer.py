@@ -2,9 +2,10 @@
 
 A tile is read and normalised by a second thread while the network works on the one before. What
 the networks say about it, averaged over views and networks, is weighted and added to a slab of the
-heatmap, as deep as one tile; when the tiles of a slab are done, the planes that no further tile
-reaches are cut to [0, 1] and leave, a few at a time. So the memory for sums doesn't grow with the
-volume's depth; where even that slab is large, it lies in a file (:mod:`detector.slab`).
+heatmap, as deep as one tile, by a third thread while they work on the next; when the tiles of a
+slab are done, the planes that no further tile reaches are cut to [0, 1] and leave, a few at a time.
+So the memory for sums doesn't grow with the volume's depth; where even that slab is large, it lies
+in a file (:mod:`detector.slab`).
 
 Instance norms take their mean over the tile, so a network that has them answers a little
 differently for each tile size: large tiles, all of one size, keep that small.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -172,16 +173,23 @@ def heatmap_slabs(
     k = engines[0].geometry.n_classes
     depth, height, width = plan.cells
     done = 0
-    with FileSlab(k, shape, folder) if plan.on_disk else MemorySlab(k, shape) as slab:
+    with (
+        FileSlab(k, shape, folder) if plan.on_disk else MemorySlab(k, shape) as slab,
+        ThreadPoolExecutor(1, "add-tile") as adder,
+    ):
+        adding: Future[None] | None = None
         for (i, j, m), voxels in _tiles_read_ahead(volume, plan, normalise):
             values = predict_tile(voxels, engines, views)
+            if adding is not None:
+                adding.result()  # one tile's answers wait at most
             factors = (weights[0][i], weights[1][j], weights[2][m])
-            slab.add(cells[1][j], cells[2][m], values, factors)
+            adding = adder.submit(slab.add, cells[1][j], cells[2][m], values, factors)
             done += 1
             if progress is not None:
                 progress(done, plan.n_tiles)
             if done % (len(cells[1]) * len(cells[2])):
                 continue
+            adding.result()
             first = cells[0][i]
             until = cells[0][i + 1] if i + 1 < len(cells[0]) else depth
             for plane, sums in slab.take(until - first):

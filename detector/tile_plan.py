@@ -210,5 +210,5 @@ def _bytes_per_voxel(engines: Sequence[Engine], views: int, n_classes: int, stri
     kept = sum(need for keeps, need in needs if keeps)
     passing = max((need for keeps, need in needs if not keeps), default=0.0)
     # This tile; the next as stored, normalised, and as a mask of what is finite; the sum over
-    # views and networks, and one summand.
-    return kept + passing + 13 + 8 * n_classes / stride**3
+    # views and networks, and one summand; the sum of the tile before, which is being added.
+    return kept + passing + 13 + 12 * n_classes / stride**3

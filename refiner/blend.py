@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from cryo_pick.candidates import Candidates
@@ -161,6 +160,8 @@ def _logistic(
     features: NDArray[np.float64], right: NDArray[np.bool_]
 ) -> tuple[float, float, float]:
     """Logistic regression with weights at least 0 and a light ridge."""
+    from scipy.optimize import minimize  # takes a quarter of a second, and picking needs none
+
     sign = np.where(right, 1.0, -1.0)
 
     def cost(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

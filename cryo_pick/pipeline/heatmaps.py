@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from detector.engine import Engine
 from detector.heatmap import Heatmap
 from detector.heatmap_file import HeatmapFile
 from detector.infer import check_engines, heatmap_slabs, predict_heatmap
+from detector.peaks import load_search
 from detector.settings import CandidatesSettings, InferSettings
 from detector.stream import peak_stream
 from detector.tile_plan import plan_tiles
@@ -70,6 +72,7 @@ def stream_candidates(
     device = choose_device(infer.accelerator)
     gpu = device if device.type == "cuda" else None
     peaks = peak_stream(candidates, len(types), plan.cells, stride, gpu)
+    Thread(target=load_search, name="load-search").start()  # while the network works
     with HeatmapFile(len(types), plan.cells, folder) as file:
         for first, slab in heatmap_slabs(
             tomogram.volume, engines, plan, infer.views or 1, folder=folder

@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PACKAGES := cryo_pick detector refiner metrics configs
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test format wheel audit fuzz bad-input
@@ -44,4 +45,5 @@ bad-input: $(READY) ## write docs/bad-input.md from its tests
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[test,openvino,view,docs,onnx,cluster]'
+	-$(BIN)/python -m compileall -q -j 0 .venv $(PACKAGES) > /dev/null  # or each start compiles torch for 2 s
 	touch $@

@@ -136,7 +136,9 @@ def _statistics(values: NDArray[np.float32]) -> IntensityStatistics:
     return IntensityStatistics(median, scale, tuple(quantiles.tolist()))
 
 
-def normalize(volume: Any, statistics: IntensityStatistics) -> NDArray[np.float32]:
+def normalize(
+    volume: Any, statistics: IntensityStatistics, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """``(volume - median) / scale``, cut at +-10.
 
     Parameters
@@ -145,6 +147,8 @@ def normalize(volume: Any, statistics: IntensityStatistics) -> NDArray[np.float3
         Not changed.
     statistics
         Of the whole volume, also where `volume` is a tile of it.
+    out : float32 array of the same shape
+        Where the result goes; None: to a new array.
 
     Returns
     -------
@@ -156,17 +160,17 @@ def normalize(volume: Any, statistics: IntensityStatistics) -> NDArray[np.float3
         If a voxel is NaN or infinite.
     """
     voxels = np.asarray(volume, np.float32)
-    result = np.empty(voxels.shape, np.float32)
+    result = np.empty(voxels.shape, np.float32) if out is None else out
     median, scale = np.float32(statistics.median), np.float32(statistics.scale)
     n_bad = 0
     # A plane at a time stays in the processor's cache from one step to the next.
     planes = zip(voxels, result, strict=True) if voxels.ndim > 2 else [(voxels, result)]
     with np.errstate(all="ignore"):  # what is not finite is counted
-        for plane, out in planes:
-            np.subtract(plane, median, out=out)
-            np.divide(out, scale, out=out)
-            n_bad += out.size - int(np.count_nonzero(np.isfinite(out)))
-            np.clip(out, -CLIP, CLIP, out=out)
+        for plane, target in planes:
+            np.subtract(plane, median, out=target)
+            np.divide(target, scale, out=target)
+            n_bad += target.size - int(np.count_nonzero(np.isfinite(target)))
+            np.clip(target, -CLIP, CLIP, out=target)
     if n_bad:
         raise InputError(f"{n_bad} of {result.size} voxels are NaN or infinite")
     return result

@@ -45,5 +45,9 @@ class NormalizedVolume:
         """The same, seen after a quarter turn about z, y towards x (see :func:`numpy.rot90`)."""
         return NormalizedVolume(np.rot90(self._volume, axes=(1, 2)), self.statistics)
 
+    def read_into(self, index: Any, out: NDArray[np.float32]) -> None:
+        """Write what the index selects to an array of its shape."""
+        normalize(self._volume[index], self.statistics, out)
+
     def __getitem__(self, index: Any) -> NDArray[np.float32]:
         return normalize(np.asarray(self._volume[index], np.float32), self.statistics)

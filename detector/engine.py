@@ -45,7 +45,8 @@ class NetworkGeometry:
         The edges of a tile are multiples of this many voxels.
     bytes_per_voxel
         Activations alive at the fullest moment in fp32, per voxel of the tile. Eager torch took
-        1.0 to 1.1 times that on tiles of 20 million voxels, OpenVINO 0.6 to 0.8 times.
+        1.0 to 1.1 times that on tiles of 20 million voxels, OpenVINO 0.6 to 0.8 times. An engine
+        that computes in bf16 may say less.
     """
 
     n_classes: int
@@ -81,7 +82,11 @@ class Engine(Protocol):
         """Effective receptive field of the network, voxels, zyx."""
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(b, 1, d, h, w) float32 tiles to (b, k, d/s, h/s, w/s) raw float32 heatmaps."""
+        """(b, 1, d, h, w) float32 tiles to (b, k, d/s, h/s, w/s) raw float32 heatmaps.
+
+        The tiles are left as they are. The heatmaps share no memory with them or with other
+        answers: the caller may change them.
+        """
 
 
 def make_engine(

@@ -14,7 +14,7 @@ differently for each tile size: large tiles, all of one size, keep that small.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryo_pick.errors import ConfigError, InputError
+from cryo_pick.normalized import NormalizedVolume
 from detector.engine import Engine
 from detector.heatmap import Heatmap, heatmap_to_voxel_index, voxel_to_heatmap_index
 from detector.settings import InferSettings
@@ -135,6 +136,7 @@ def heatmap_slabs(
     normalise: Normalise | None = None,
     progress: Progress | None = None,
     folder: Path | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The heatmap in slabs of finished planes, from z = 0 up.
 
@@ -153,6 +155,8 @@ def heatmap_slabs(
     folder
         On whose disk the slab lies where the plan says so; None: the system's folder for temporary
         files.
+    meanwhile
+        Called once, by another thread, while the network works on the first tile.
 
     Yields
     ------
@@ -178,18 +182,25 @@ def heatmap_slabs(
         ThreadPoolExecutor(1, "add-tile") as adder,
     ):
         adding: Future[None] | None = None
-        for (i, j, m), voxels in _tiles_read_ahead(volume, plan, normalise):
+        tiles = _tiles_read_ahead(volume, plan, normalise)
+        for (i, j, m), voxels in tiles:
+            if meanwhile is not None and not done:
+                adder.submit(meanwhile)
             values = predict_tile(voxels, engines, views)
             if adding is not None:
                 adding.result()  # one tile's answers wait at most
             factors = (weights[0][i], weights[1][j], weights[2][m])
             adding = adder.submit(slab.add, cells[1][j], cells[2][m], values, factors)
+            del values  # so that the memory is given back as soon as it is added
             done += 1
             if progress is not None:
                 progress(done, plan.n_tiles)
             if done % (len(cells[1]) * len(cells[2])):
                 continue
             adding.result()
+            if done == plan.n_tiles:
+                tiles.close()  # gives its memory back before the last planes are looked at
+                del voxels
             first = cells[0][i]
             until = cells[0][i + 1] if i + 1 < len(cells[0]) else depth
             for plane, sums in slab.take(until - first):
@@ -228,11 +239,12 @@ def predict_tile(
     total: NDArray[np.float32] | None = None
     for engine in engines:
         for batch in _batches(views_of(views), engine.batch):
-            answers = engine(np.stack([view.of(tile)[None] for view in batch]))
+            seen = [view.of(tile)[None] for view in batch]
+            answers = engine(np.stack(seen) if len(seen) > 1 else seen[0][None])
             for view, answer in zip(batch, answers, strict=True):
                 back = view.back(answer)
                 if total is None:
-                    total = np.array(back)
+                    total = np.require(back, requirements=["C", "W"])  # the engine's, ours now
                 else:
                     total += back
     if total is None:
@@ -252,14 +264,17 @@ def _batches(views: Sequence[View], size: int) -> Iterator[Sequence[View]]:
 
 def _tiles_read_ahead(
     volume: Any, plan: TilePlan, normalise: Normalise | None
-) -> Iterator[tuple[tuple[int, int, int], NDArray[np.float32]]]:
+) -> Generator[tuple[tuple[int, int, int], NDArray[np.float32]]]:
     """Every tile with its place in the grid, z slowest, one read ahead by a second thread."""
     z_range, y_range, x_range = (range(len(starts)) for starts in plan.starts)
     grid = list(itertools.product(z_range, y_range, x_range))
 
+    # By turns: a new array for each tile costs as much time as reading it.
+    buffers = itertools.cycle(np.empty(plan.tile, np.float32) for _ in range(min(2, len(grid))))
+
     def read(place: tuple[int, int, int]) -> NDArray[np.float32]:
         z, y, x = (starts[i] for starts, i in zip(plan.starts, place, strict=True))
-        return read_tile(volume, (z, y, x), plan.tile, normalise)
+        return read_tile(volume, (z, y, x), plan.tile, normalise, next(buffers))
 
     with ThreadPoolExecutor(1, "read-tile") as reader:
         coming = reader.submit(read, grid[0])
@@ -271,7 +286,11 @@ def _tiles_read_ahead(
 
 
 def read_tile(
-    volume: Any, start: Shape, tile: Shape, normalise: Normalise | None = None
+    volume: Any,
+    start: Shape,
+    tile: Shape,
+    normalise: Normalise | None = None,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """One tile, mirrored at the far ends of the volume where it reaches past them.
 
@@ -282,6 +301,8 @@ def read_tile(
     start, tile : (3,), voxels, zyx
     normalise
         Applied before padding.
+    out : float32 array of shape `tile`
+        Where the voxels go; None: to a new array.
 
     Returns
     -------
@@ -292,17 +313,28 @@ def read_tile(
     InputError
         If a voxel is NaN or infinite.
     """
+    result = np.empty(tile, np.float32) if out is None else out
     stop = [min(s + t, n) for s, t, n in zip(start, tile, volume.shape, strict=True)]
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-    voxels = np.asarray(volume[box], np.float32)
-    n_bad = voxels.size - np.count_nonzero(np.isfinite(voxels))
+    inside = result[tuple(slice(b - a) for a, b in zip(start, stop, strict=True))]
+    if isinstance(volume, NormalizedVolume):
+        volume.read_into(box, inside)
+    else:
+        inside[...] = volume[box]
+    n_bad = sum(plane.size - int(np.count_nonzero(np.isfinite(plane))) for plane in inside)
     if n_bad:
         raise InputError(
-            f"{n_bad} of {voxels.size} voxels from z, y, x = {tuple(start)} up are NaN or infinite"
+            f"{n_bad} of {inside.size} voxels from z, y, x = {tuple(start)} up are NaN or infinite"
         )
     if normalise is not None:
-        voxels = normalise(voxels)
-    missing = [t - n for t, n in zip(tile, voxels.shape, strict=True)]
-    if not any(missing):
-        return voxels
-    return np.pad(voxels, [(0, m) for m in missing], "reflect")
+        inside[...] = normalise(inside)
+    _mirror(result, inside.shape)
+    return result
+
+
+def _mirror(tile: NDArray[np.float32], inside: tuple[int, ...]) -> None:
+    """Fill a tile beyond its first voxels, in place, as :func:`numpy.pad` reflects them."""
+    for axis, (n, size) in enumerate(zip(inside, tile.shape, strict=True)):
+        lines = np.moveaxis(tile, axis, 0)
+        sources = np.arange(n, size) % max(2 * n - 2, 1)
+        lines[n:] = lines[np.minimum(sources, 2 * n - 2 - sources)]

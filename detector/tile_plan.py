@@ -209,6 +209,7 @@ def _bytes_per_voxel(engines: Sequence[Engine], views: int, n_classes: int, stri
     needs = [(e.keeps_buffers, e.geometry.bytes_per_voxel * min(e.batch, views)) for e in engines]
     kept = sum(need for keeps, need in needs if keeps)
     passing = max((need for keeps, need in needs if not keeps), default=0.0)
-    # This tile; the next as stored, normalised, and as a mask of what is finite; the sum over
-    # views and networks, and one summand; the sum of the tile before, which is being added.
-    return kept + passing + 13 + 12 * n_classes / stride**3
+    # This tile, and the next as stored and normalised. The answer to this one, and to the one
+    # before, which is being added; and what is being summed up.
+    answers = 2 if len(engines) * views == 1 else 3
+    return kept + passing + 12 + 4 * answers * n_classes / stride**3

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import torch
@@ -25,8 +24,8 @@ from detector.heatmap_file import HeatmapFile
 from detector.infer import check_engines, heatmap_slabs, predict_heatmap
 from detector.peaks import load_search
 from detector.settings import CandidatesSettings, InferSettings
-from detector.stream import peak_stream
-from detector.tile_plan import plan_tiles
+from detector.stream import PeakStream, peak_stream
+from detector.tile_plan import TilePlan, plan_tiles
 
 
 def find_candidates(
@@ -72,15 +71,8 @@ def stream_candidates(
     device = choose_device(infer.accelerator)
     gpu = device if device.type == "cuda" else None
     peaks = peak_stream(candidates, len(types), plan.cells, stride, gpu)
-    Thread(target=load_search, name="load-search").start()  # while the network works
     with HeatmapFile(len(types), plan.cells, folder) as file:
-        for first, slab in heatmap_slabs(
-            tomogram.volume, engines, plan, infer.views or 1, folder=folder
-        ):
-            # What is searched is what the refiner will see. numpy rounds on one core, slowly.
-            rounded = torch.from_numpy(slab).half().numpy()
-            file.write(first, rounded)
-            peaks.add(rounded)
+        _stream(tomogram, engines, plan, infer.views or 1, file, peaks, folder)
         yield (
             file,
             candidates_of_peaks(
@@ -93,6 +85,25 @@ def stream_candidates(
                 types,
             ),
         )
+
+
+def _stream(
+    tomogram: Tomogram,
+    engines: Sequence[Engine],
+    plan: TilePlan,
+    views: int,
+    file: HeatmapFile,
+    peaks: PeakStream,
+    folder: Path | None,
+) -> None:
+    """Fill the file and search it; a function, so that tiles and slab are gone when it ends."""
+    for first, slab in heatmap_slabs(
+        tomogram.volume, engines, plan, views, folder=folder, meanwhile=load_search
+    ):
+        # What is searched is what the refiner will see. numpy rounds on one core, slowly.
+        rounded = torch.from_numpy(slab).half().numpy()
+        file.write(first, rounded)
+        peaks.add(rounded)
 
 
 def write_heatmap(path: Path, heatmap: Heatmap) -> None:

@@ -164,6 +164,7 @@ CHECKS: dict[str, Check] = {
     "candidates.path": NOT_EMPTY.or_null(),
     "infer.tile": EIGHTS.or_null(),
     "infer.overlap": three(lambda v: v >= 0, "numbers, 0 or more").or_null(),
+    "infer.depth": at_least(1).or_null(),
     "infer.memory": MEMORY,
     "infer.views": one_of(1, 2, 4, 7, 8).or_null(),
     "infer.engine": one_of("auto", "torch", "openvino", "onnx", "tensorrt"),

@@ -47,11 +47,19 @@ class NetworkGeometry:
         Activations alive at the fullest moment in fp32, per voxel of the tile. Eager torch took
         1.0 to 1.1 times that on tiles of 20 million voxels, OpenVINO 0.6 to 0.8 times. An engine
         that computes in bf16 may say less.
+    depth_multiple
+        Along z a multiple of this is enough; None: no less than of `multiple`.
     """
 
     n_classes: int
     multiple: int
     bytes_per_voxel: float
+    depth_multiple: int | None = None
+
+    @property
+    def multiples(self) -> Shape:
+        """What the edges of a tile are multiples of, along z, y, x, voxels."""
+        return self.depth_multiple or self.multiple, self.multiple, self.multiple
 
 
 class Engine(Protocol):

@@ -13,8 +13,7 @@ differently for each tile size: large tiles, all of one size, keep that small.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryo_pick.errors import ConfigError, InputError
-from cryo_pick.normalized import NormalizedVolume
 from detector.engine import Engine
 from detector.heatmap import Heatmap, heatmap_to_voxel_index, voxel_to_heatmap_index
+from detector.read_tiles import Normalise, tiles_read_ahead
 from detector.settings import InferSettings
 from detector.slab import FileSlab, MemorySlab
 from detector.tile_plan import TilePlan, plan_tiles
-from detector.tiles import Shape, blend_weights
+from detector.tiles import blend_weights
 from detector.views import View, views_of
 
 __all__ = [
@@ -41,7 +40,6 @@ __all__ = [
     "voxel_to_heatmap_index",
 ]
 
-Normalise = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Progress = Callable[[int, int], None]
 
 
@@ -182,7 +180,7 @@ def heatmap_slabs(
         ThreadPoolExecutor(1, "add-tile") as adder,
     ):
         adding: Future[None] | None = None
-        tiles = _tiles_read_ahead(volume, plan, normalise)
+        tiles = tiles_read_ahead(volume, plan, normalise)
         for (i, j, m), voxels in tiles:
             if meanwhile is not None and not done:
                 adder.submit(meanwhile)
@@ -260,81 +258,3 @@ def _batches(views: Sequence[View], size: int) -> Iterator[Sequence[View]]:
     for group in (upright, sideways):
         for first in range(0, len(group), size):
             yield group[first : first + size]
-
-
-def _tiles_read_ahead(
-    volume: Any, plan: TilePlan, normalise: Normalise | None
-) -> Generator[tuple[tuple[int, int, int], NDArray[np.float32]]]:
-    """Every tile with its place in the grid, z slowest, one read ahead by a second thread."""
-    z_range, y_range, x_range = (range(len(starts)) for starts in plan.starts)
-    grid = list(itertools.product(z_range, y_range, x_range))
-
-    # By turns: a new array for each tile costs as much time as reading it.
-    buffers = itertools.cycle(np.empty(plan.tile, np.float32) for _ in range(min(2, len(grid))))
-
-    def read(place: tuple[int, int, int]) -> NDArray[np.float32]:
-        z, y, x = (starts[i] for starts, i in zip(plan.starts, place, strict=True))
-        return read_tile(volume, (z, y, x), plan.tile, normalise, next(buffers))
-
-    with ThreadPoolExecutor(1, "read-tile") as reader:
-        coming = reader.submit(read, grid[0])
-        for place, following in itertools.zip_longest(grid, grid[1:]):
-            tile = coming.result()
-            if following is not None:
-                coming = reader.submit(read, following)
-            yield place, tile
-
-
-def read_tile(
-    volume: Any,
-    start: Shape,
-    tile: Shape,
-    normalise: Normalise | None = None,
-    out: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
-    """One tile, mirrored at the far ends of the volume where it reaches past them.
-
-    Parameters
-    ----------
-    volume : (d, h, w) array
-        Anything that slices like one.
-    start, tile : (3,), voxels, zyx
-    normalise
-        Applied before padding.
-    out : float32 array of shape `tile`
-        Where the voxels go; None: to a new array.
-
-    Returns
-    -------
-    (d, h, w) float32 array of shape `tile`
-
-    Raises
-    ------
-    InputError
-        If a voxel is NaN or infinite.
-    """
-    result = np.empty(tile, np.float32) if out is None else out
-    stop = [min(s + t, n) for s, t, n in zip(start, tile, volume.shape, strict=True)]
-    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-    inside = result[tuple(slice(b - a) for a, b in zip(start, stop, strict=True))]
-    if isinstance(volume, NormalizedVolume):
-        volume.read_into(box, inside)
-    else:
-        inside[...] = volume[box]
-    n_bad = sum(plane.size - int(np.count_nonzero(np.isfinite(plane))) for plane in inside)
-    if n_bad:
-        raise InputError(
-            f"{n_bad} of {inside.size} voxels from z, y, x = {tuple(start)} up are NaN or infinite"
-        )
-    if normalise is not None:
-        inside[...] = normalise(inside)
-    _mirror(result, inside.shape)
-    return result
-
-
-def _mirror(tile: NDArray[np.float32], inside: tuple[int, ...]) -> None:
-    """Fill a tile beyond its first voxels, in place, as :func:`numpy.pad` reflects them."""
-    for axis, (n, size) in enumerate(zip(inside, tile.shape, strict=True)):
-        lines = np.moveaxis(tile, axis, 0)
-        sources = np.arange(n, size) % max(2 * n - 2, 1)
-        lines[n:] = lines[np.minimum(sources, 2 * n - 2 - sources)]

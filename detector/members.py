@@ -71,8 +71,8 @@ class MemberEngine:
             )
         self._engine, self._factor, self._tables = engine, np.float32(factor), tables
         self.name, self.output_stride = engine.name, stride
-        multiple = math.lcm(engine.geometry.multiple, stride)
-        self.geometry = replace(engine.geometry, multiple=multiple)
+        z, y, _ = (math.lcm(n, stride) for n in engine.geometry.multiples)
+        self.geometry = replace(engine.geometry, multiple=y, depth_multiple=z)
         self.batch, self.keeps_buffers = engine.batch, engine.keeps_buffers
 
     @property

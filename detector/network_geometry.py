@@ -38,7 +38,7 @@ def measure_geometry(module: nn.Module, output_stride: int) -> NetworkGeometry:
     """Classes, tile multiple and memory of a network.
 
     The multiple is the smallest ``output_stride * 2**j`` of which a tile three times as long gives
-    exactly one cell per stride.
+    exactly one cell per stride; that along z, the same for tiles long enough along y and x.
 
     Raises
     ------
@@ -53,25 +53,40 @@ def measure_geometry(module: nn.Module, output_stride: int) -> NetworkGeometry:
             edge = 3 * multiple
             if device == "cpu" and edge > _LARGEST_ON_CPU:
                 break
-            try:
-                output = _run(network, edge, device)
-            except _REFUSALS as error:
-                reason = error
-                continue
-            if output.ndim == 5 and tuple(output.shape[2:]) == (edge // output_stride,) * 3:
+            found = _answer(network, (edge,) * 3, output_stride, device)
+            if isinstance(found, Tensor):
+                depths = (output_stride * 2**n for n in range(doubling))
+                depth = next(
+                    (n for n in depths if isinstance(
+                        _answer(network, (3 * n, edge, edge), output_stride, device), Tensor)),
+                    multiple,
+                )  # fmt: skip
                 edge = 4 * multiple
-                peak = peak_bytes(functools.partial(_run, network, edge, device))
-                return NetworkGeometry(int(output.shape[1]), multiple, peak / edge**3)
-            reason = f"an output of shape {tuple(output.shape)} for a tile of {edge} voxels"
+                peak = peak_bytes(functools.partial(_run, network, (edge,) * 3, device))
+                return NetworkGeometry(int(found.shape[1]), multiple, peak / edge**3, depth)
+            reason = found
     raise ValueError(
         f"Expected a network from (b, 1, d, h, w) to (b, k, d/s, h/s, w/s) with s = "
         f"{output_stride}, but got: {reason}"
     )
 
 
-def _run(network: nn.Module, edge: int, device: str) -> Tensor:
+def _answer(
+    network: nn.Module, shape: tuple[int, ...], stride: int, device: str
+) -> Tensor | Exception | str:
+    """The output for a tile, or why it isn't one cell per stride."""
+    try:
+        output = _run(network, shape, device)
+    except _REFUSALS as error:
+        return error
+    if output.ndim == 5 and tuple(output.shape[2:]) == tuple(n // stride for n in shape):
+        return output
+    return f"an output of shape {tuple(output.shape)} for a tile of {shape} voxels"
+
+
+def _run(network: nn.Module, shape: tuple[int, ...], device: str) -> Tensor:
     with torch.inference_mode():
-        return network(torch.zeros(1, 1, edge, edge, edge, device=device))
+        return network(torch.zeros(1, 1, *shape, device=device))
 
 
 class _LiveBytes(TorchDispatchMode):
@@ -164,11 +179,12 @@ def kept_geometry(module: nn.Module, output_stride: int) -> NetworkGeometry:
 
     def measure() -> list[float]:
         found = measure_geometry(module, output_stride)
-        return [found.n_classes, found.multiple, found.bytes_per_voxel]
+        depth = found.depth_multiple or found.multiple
+        return [found.n_classes, found.multiple, found.bytes_per_voxel, depth]
 
     key = architecture(module, output_stride)
-    n_classes, multiple, size = _kept("geometries", key, [0, 0, 0.0], measure)
-    return NetworkGeometry(int(n_classes), int(multiple), float(size))
+    n_classes, multiple, size, depth = _kept("geometries", key, [0, 0, 0.0, 0], measure)
+    return NetworkGeometry(int(n_classes), int(multiple), float(size), int(depth))
 
 
 def _kept(

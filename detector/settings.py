@@ -112,6 +112,9 @@ class InferSettings:
     """Voxels, z y x; None: the largest that `memory` allows."""
     overlap: list[int] | None = None
     """Voxels, z y x; None: from the network's receptive field."""
+    depth: int | None = None
+    """Voxels; tiles are that deep at most, for networks that pool depth: they know the depth that
+    they were trained on, and its borders; None: as the bundle was fitted with, in training any."""
     memory: str = "2GB"
     """What may be used beside the libraries; a larger tomogram is read piece by piece."""
     views: int | None = None

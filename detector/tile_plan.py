@@ -12,7 +12,7 @@ from cryo_pick.errors import ConfigError
 from cryo_pick.memory import parse_memory
 from detector.engine import Engine
 from detector.settings import InferSettings
-from detector.tiles import Shape, default_overlap, largest_tile, round_up, tile_starts
+from detector.tiles import Shape, default_overlap, largest_tile, round_up, three, tile_starts
 from detector.views import turns_sideways, views_of
 
 logger = logging.getLogger(__name__)
@@ -73,8 +73,9 @@ def plan_tiles(
 ) -> TilePlan:
     """The tiles that the settings ask for, or the best that their memory allows.
 
-    Edges and overlaps are rounded up to what every network can take, starts are aligned to it, and
-    a tile is never longer than the volume needs.
+    Edges are rounded up to what every network can take, and a tile is never longer than the volume
+    needs. Starts are aligned to that too, so that where tiles meet both see the same cells; to the
+    output stride where an overlap or a depth is asked for, which need not be such a multiple.
 
     Parameters
     ----------
@@ -82,7 +83,7 @@ def plan_tiles(
     engines
         At least one.
     settings
-        `tile`, `overlap`, `memory` and `views` are read.
+        `tile`, `overlap`, `depth`, `memory` and `views` are read; `depth` if there is no `tile`.
     n_classes
         k.
     output_stride
@@ -96,20 +97,27 @@ def plan_tiles(
     for name, value, low in (("tile", settings.tile, 1), ("overlap", settings.overlap, 0)):
         if value is not None and (len(value) != 3 or min(value) < low):
             raise ConfigError(f"infer.{name}: expected three numbers from {low}, but got {value}")
-    multiple = max(e.geometry.multiple for e in engines)
+    z, y, x = (max(axis) for axis in zip(*(e.geometry.multiples for e in engines), strict=True))
+    multiple = (z, y, x)
+    depth = _depth(shape, settings, z)
+    steps = multiple if depth is None else (output_stride, y, x)
+    if settings.overlap is not None:
+        steps = three(output_stride)
     if settings.tile is not None:
         tile = _given_tile(shape, settings.tile, multiple)
-        overlap, on_disk = _overlap_of_tile(shape, tile, engines, settings, multiple), False
+        overlap, on_disk = _overlap_of_tile(shape, tile, engines, settings, steps), False
     else:
-        tile, overlap, on_disk = _roomiest(shape, engines, settings, n_classes, output_stride)
+        tile, overlap, on_disk = _roomiest(
+            shape, engines, settings, multiple, steps, depth, n_classes, output_stride
+        )
     if turns_sideways(views_of(settings.views)):
         edge = min(tile[1:])  # square, so that a tile and the turned one run in the same buffers
         tile = (tile[0], edge, edge)
-    z, y, x = (
-        tile_starts(n, t, o if n > t else 0, multiple)
-        for n, t, o in zip(shape, tile, overlap, strict=True)
+    first, second, third = (
+        tile_starts(n, t, o if n > t else 0, s)
+        for n, t, o, s in zip(shape, tile, overlap, steps, strict=True)
     )
-    plan = TilePlan(shape, tile, (z, y, x), output_stride, on_disk)
+    plan = TilePlan(shape, tile, (first, second, third), output_stride, on_disk)
     logger.info(
         "%d tile(s) of %s voxels over %s, %.2f evaluations per voxel, %d network(s), %d view(s)",
         plan.n_tiles,
@@ -122,21 +130,28 @@ def plan_tiles(
     return plan
 
 
-def _given_tile(shape: Shape, tile: Sequence[int], multiple: int) -> Shape:
+def _depth(shape: Shape, settings: InferSettings, multiple: int) -> int | None:
+    """Of every tile, where it is limited and the volume is deeper."""
+    if settings.depth is None or settings.tile is not None or shape[0] <= settings.depth:
+        return None
+    return round_up(settings.depth, multiple)
+
+
+def _given_tile(shape: Shape, tile: Sequence[int], multiple: Shape) -> Shape:
     z, y, x = (
-        min(round_up(t, multiple), max(round_up(n, multiple), 2 * multiple))
-        for t, n in zip(tile, shape, strict=True)
+        min(round_up(t, m), max(round_up(n, m), 2 * m))
+        for t, n, m in zip(tile, shape, multiple, strict=True)
     )
     return z, y, x
 
 
-def _overlap(engines: Sequence[Engine], settings: InferSettings, multiple: int) -> Shape:
+def _overlap(engines: Sequence[Engine], settings: InferSettings, steps: Shape) -> Shape:
     """What is asked for, or what the widest of the networks needs."""
     if settings.overlap is not None:
-        z, y, x = (round_up(o, multiple) for o in settings.overlap)
+        z, y, x = (round_up(o, s) for o, s in zip(settings.overlap, steps, strict=True))
         return z, y, x
     fields = np.array([e.receptive_field for e in engines])
-    return default_overlap(fields.max(axis=0).tolist(), multiple)
+    return default_overlap(fields.max(axis=0).tolist(), steps)
 
 
 def _overlap_of_tile(
@@ -144,21 +159,19 @@ def _overlap_of_tile(
     tile: Shape,
     engines: Sequence[Engine],
     settings: InferSettings,
-    multiple: int,
+    steps: Shape,
 ) -> Shape:
     """The overlap for a given tile: at most half of it unless it is given too."""
     if not any(n > t for n, t in zip(shape, tile, strict=True)):
         return 0, 0, 0
-    overlap = _overlap(engines, settings, multiple)
+    overlap = _overlap(engines, settings, steps)
     if settings.overlap is None:
-        z, y, x = (
-            min(o, t // 2 // multiple * multiple) for o, t in zip(overlap, tile, strict=True)
-        )
+        z, y, x = (min(o, t // 2 // s * s) for o, t, s in zip(overlap, tile, steps, strict=True))
         return z, y, x
     if any(n > t and o >= t for n, t, o in zip(shape, tile, overlap, strict=True)):
         raise ConfigError(
             f"infer.overlap: expected less than the tile {list(tile)} on each axis, in steps of "
-            f"{multiple}, but got {settings.overlap}"
+            f"{steps[0]}, but got {settings.overlap}"
         )
     return overlap
 
@@ -167,6 +180,9 @@ def _roomiest(
     shape: Shape,
     engines: Sequence[Engine],
     settings: InferSettings,
+    multiple: Shape,
+    steps: Shape,
+    depth: int | None,
     n_classes: int,
     stride: int,
 ) -> tuple[Shape, Shape, bool]:
@@ -175,32 +191,33 @@ def _roomiest(
         memory = _PLANNED * parse_memory(settings.memory)
     except ValueError as error:
         raise ConfigError(f"infer.memory: {error}") from error
-    multiple = max(e.geometry.multiple for e in engines)
     per_voxel = _bytes_per_voxel(engines, settings.views or 1, n_classes, stride)
-    plane = round_up(shape[1], multiple) * round_up(shape[2], multiple) / stride**2
+    plane = round_up(shape[1], multiple[1]) * round_up(shape[2], multiple[2]) / stride**2
     per_plane = 4 * n_classes * plane / stride
     whole = _given_tile(shape, shape, multiple)
-    if per_voxel * float(np.prod(whole)) + per_plane * whole[0] <= memory:
+    if depth is None and per_voxel * float(np.prod(whole)) + per_plane * whole[0] <= memory:
         return whole, (0, 0, 0), False  # without the work of measuring a receptive field
-    overlap = _overlap(engines, settings, multiple)
-    tile = largest_tile(shape, overlap, multiple, memory, per_voxel, per_plane)
-    roomy = largest_tile(shape, overlap, multiple, memory, per_voxel)
+    overlap = _overlap(engines, settings, steps)
+    if depth is not None and settings.overlap is None:
+        overlap = (min(overlap[0], depth // 2 // steps[0] * steps[0]), *overlap[1:])
+    tile = largest_tile(shape, overlap, multiple, memory, per_voxel, per_plane, depth)
+    roomy = largest_tile(shape, overlap, multiple, memory, per_voxel, depth=depth)
     if roomy is None:
         raise ConfigError(
             f"infer.memory={settings.memory}: no tile of a volume of {shape} voxels fits; "
             f"allow more, or set infer.overlap below {list(overlap)}"
         )
-    least = _evaluated(shape, roomy, overlap, multiple)
-    if tile is not None and _evaluated(shape, tile, overlap, multiple) <= _WORTH * least:
+    least = _evaluated(shape, roomy, overlap, steps)
+    if tile is not None and _evaluated(shape, tile, overlap, steps) <= _WORTH * least:
         return tile, overlap, False
     return roomy, overlap, True
 
 
-def _evaluated(shape: Shape, tile: Shape, overlap: Shape, multiple: int) -> float:
+def _evaluated(shape: Shape, tile: Shape, overlap: Shape, steps: Shape) -> float:
     """Voxels of all tiles together."""
     total = 1.0
-    for n, t, o in zip(shape, tile, overlap, strict=True):
-        total *= len(tile_starts(n, t, o if n > t else 0, multiple)) * t
+    for n, t, o, s in zip(shape, tile, overlap, steps, strict=True):
+        total *= len(tile_starts(n, t, o if n > t else 0, s)) * t
     return total
 
 

@@ -109,7 +109,7 @@ def blend_weights(starts: Sequence[int], tile: int) -> NDArray[np.float32]:
     return np.stack([tent / total[s : s + tile] for s in starts]).astype(np.float32)
 
 
-def default_overlap(receptive_field: Sequence[int], multiple: int) -> Shape:
+def default_overlap(receptive_field: Sequence[int], multiple: int | Shape) -> Shape:
     """Overlap along z, y, x: the effective receptive field, up to :data:`MAX_OVERLAP`.
 
     Two neighbours that share that much weigh equally where both saw half a field of true context.
@@ -118,10 +118,11 @@ def default_overlap(receptive_field: Sequence[int], multiple: int) -> Shape:
     ----------
     receptive_field : (3,), voxels, zyx
     multiple
-        The result is a multiple of it.
+        The result is a multiple of it; one number or one for each axis.
     """
     z, y, x = (
-        round_up(min(field, MAX_OVERLAP), multiple) if field > 1 else 0 for field in receptive_field
+        round_up(min(field, MAX_OVERLAP), m) if field > 1 else 0
+        for field, m in zip(receptive_field, three(multiple), strict=True)
     )
     return z, y, x
 
@@ -129,10 +130,11 @@ def default_overlap(receptive_field: Sequence[int], multiple: int) -> Shape:
 def largest_tile(
     shape: Sequence[int],
     overlap: Sequence[int],
-    multiple: int,
+    multiple: int | Shape,
     memory: float,
     bytes_per_voxel: float,
     bytes_per_plane: float = 0.0,
+    depth: int | None = None,
 ) -> Shape | None:
     """The tile with which the fewest voxels are evaluated in the memory there is.
 
@@ -144,21 +146,25 @@ def largest_tile(
     ----------
     shape, overlap : (3,), voxels, zyx
     multiple
-        Edges are multiples of it.
+        Edges are multiples of it; one number or one for each axis.
     memory
         Bytes.
     bytes_per_voxel
         What the network holds at its fullest moment, per voxel of the tile.
     bytes_per_plane
         What is held beside it for each plane of a tile's depth: the slab that tiles add to.
+    depth
+        Of the tile, where it is given, less than the volume's and more than what is shared.
 
     Returns
     -------
     (d, h, w), or None if nothing fits
     """
-    counts, tiles = zip(
-        *(_equal_cuts(n, o, multiple) for n, o in zip(shape, overlap, strict=True)), strict=True
-    )
+    cuts = [_equal_cuts(n, o, m) for n, o, m in zip(shape, overlap, three(multiple), strict=True)]
+    if depth is not None:
+        n_tiles = len(tile_starts(shape[0], depth, overlap[0], 1))
+        cuts[0] = (np.array([n_tiles]), np.array([depth]))
+    counts, tiles = zip(*cuts, strict=True)
     tz, ty, tx = np.ix_(*tiles)
     needed = bytes_per_voxel * tz * ty * tx + bytes_per_plane * tz
     nz, ny, nx = np.ix_(*counts)
@@ -168,6 +174,11 @@ def largest_tile(
     best = np.lexsort((needed.ravel(), evaluated.ravel()))[0]
     z, y, x = np.unravel_index(best, evaluated.shape)
     return int(tiles[0][z]), int(tiles[1][y]), int(tiles[2][x])
+
+
+def three(value: int | Shape) -> Shape:
+    """One number for each axis."""
+    return (value, value, value) if isinstance(value, int) else value
 
 
 def _equal_cuts(

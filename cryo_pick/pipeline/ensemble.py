@@ -121,7 +121,10 @@ def join_members(
         fold, thresholds fitted on the other folds. Matching lifts a member that is shy to the
         confidence of the first; where it is shy because it knows less, that costs.
     """
-    folds, config = members[0].bundle.folds, members[0].config
+    depths = [m.config.infer.depth for m in members if m.config.infer.depth]
+    config = members[0].config
+    config = replace(config, infer=replace(config.infer, depth=min(depths, default=None)))
+    folds = members[0].bundle.folds
     stride = math.lcm(HEATMAP_STRIDE, *(_stride(m) for m in members))
     heatmaps = {m.name: _out_of_fold(m, data, folds, stride) for m in members}
     tables = {name: fit_table(of_run.values()) for name, of_run in heatmaps.items()}

@@ -139,7 +139,11 @@ def plan_picker(
     if two_stage and not (bundle.refiners and "two_stage" in bundle.fits):
         raise ConfigError(f"{folder}: this bundle has no refiner; use --one-stage")
     use_refiners = bool(bundle.refiners) and "two_stage" in bundle.fits and two_stage is not False
-    infer = replace(infer, views=infer.views or int(bundle.infer.get("views") or 1))
+    infer = replace(
+        infer,
+        views=infer.views or int(bundle.infer.get("views") or 1),
+        depth=infer.depth or bundle.infer.get("depth"),
+    )
     chosen = _candidate_settings(bundle, candidates)
     for members, package in ((bundle.detectors, NETWORKS), (bundle.refiners, REFINERS)):
         for member in members:

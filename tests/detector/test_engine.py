@@ -118,10 +118,17 @@ def test_a_measured_geometry_is_kept(tmp_path, monkeypatch):
     measured = measure_geometry(small_network(), 2)
     assert kept_geometry(small_network(), 2) == measured
     (file,) = (tmp_path / "geometries").iterdir()
-    another = NetworkGeometry(7, 7, 7.0)
+    another = NetworkGeometry(7, 7, 7.0, 7)
     monkeypatch.setattr("detector.network_geometry.measure_geometry", lambda *_: another)
     assert kept_geometry(small_network(), 2) == measured
-    for damaged in ("", "[]", "[2, 2, null]", "[2, -2, 1.0]", '["a", 2, 1.0]'):
+    for damaged in (
+        "",
+        "[]",
+        "[2, 2, 1.0, null]",
+        "[2, -2, 1.0, 2]",
+        '["a", 2, 1.0, 2]',
+        "[2, 2, 1.0]",
+    ):
         file.write_text(damaged)
         assert kept_geometry(small_network(), 2) == another, damaged
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from cryo_pick.errors import ConfigError, InputError
 from detector.engine import NetworkGeometry
-from detector.infer import heatmap_slabs, predict_heatmap, predict_tile, read_tile
+from detector.infer import heatmap_slabs, predict_heatmap, predict_tile
+from detector.read_tiles import read_tile
 from detector.settings import InferSettings
 from detector.slab import PLANES_AT_ONCE, FileSlab, MemorySlab, add_weighted, planes_at_once
 from detector.tile_plan import plan_tiles

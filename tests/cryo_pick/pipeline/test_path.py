@@ -16,10 +16,12 @@ from cryo_pick.files import temporary_name
 from cryo_pick.formats.candidates_npz import read_candidates
 from cryo_pick.formats.copick import open_project
 from cryo_pick.pipeline.bundle import read_bundle
+from cryo_pick.pipeline.predict import plan_picker
 from cryo_pick.pipeline.results import read_config
 from cryo_pick.pipeline.train import predict_fold, score_fold
 from cryo_pick.pipeline.train_folder import TrainFolder
 from cryo_pick.pipeline.whole import open_training_data
+from detector.settings import CandidatesSettings, InferSettings
 from tests.cryo_pick.pipeline.conftest import SMOKE
 
 
@@ -230,3 +232,16 @@ def test_dry_runs_write_previews_at_most(bundle: Path, project: Path, tmp_path: 
     assert [p.name for p in out.rglob("*")] == ["previews", "targets.png"]
     assert _predict(project, bundle, tmp_path / "picks", "--dry-run") == 0
     assert not (tmp_path / "picks").exists()
+
+
+def test_tiles_are_as_deep_as_when_the_bundle_was_fitted(bundle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    values = json.loads((copy / "bundle.json").read_text())
+    values["infer"]["depth"] = 32
+    (copy / "bundle.json").write_text(json.dumps(values))
+    candidates = CandidatesSettings()
+    assert plan_picker(copy, None, InferSettings(), candidates).infer.depth == 32
+    assert plan_picker(copy, None, InferSettings(depth=64), candidates).infer.depth == 64
+    del values["infer"]["depth"]  # as bundles were before
+    (copy / "bundle.json").write_text(json.dumps(values))
+    assert plan_picker(copy, None, InferSettings(), candidates).infer.depth is None

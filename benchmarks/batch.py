@@ -35,9 +35,12 @@ def main() -> None:
         "| tomograms | s | s each | peak resident size, GB | hours for 500 |\n" + "|---" * 5 + "|"
     )
     try:
-        for i in range(arguments.count):
-            shutil.copytree(arguments.tomogram, folder / f"run{i:02}.zarr", dirs_exist_ok=True)
-        for source, count in ((folder / "run00.zarr", 1), (folder, arguments.count)):
+        # The one first: copies that are still being written to the disk would slow it down.
+        for source, count in ((arguments.tomogram, 1), (folder, arguments.count)):
+            if source == folder:
+                for i in range(count):
+                    shutil.copytree(arguments.tomogram, folder / f"run{i:02}.zarr")
+                os.sync()
             seconds, peak = predicted(
                 [str(source), "--model", arguments.bundle, "--out", str(out),
                  "--overwrite", *settings]

@@ -200,6 +200,11 @@ def _roomiest(
     overlap = _overlap(engines, settings, steps)
     if depth is not None and settings.overlap is None:
         overlap = (min(overlap[0], depth // 2 // steps[0] * steps[0]), *overlap[1:])
+    if depth is not None and overlap[0] >= depth:
+        raise ConfigError(
+            f"infer.overlap: expected less than the depth of a tile, {depth}, along z, "
+            f"but got {settings.overlap}"
+        )
     tile = largest_tile(shape, overlap, multiple, memory, per_voxel, per_plane, depth)
     roomy = largest_tile(shape, overlap, multiple, memory, per_voxel, depth=depth)
     if roomy is None:

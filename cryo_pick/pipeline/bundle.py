@@ -181,7 +181,9 @@ def _ensemble(values: Mapping[str, Any], k: int) -> dict[str, Any]:
     if not values:
         return {}
     reference, members = values["reference"], dict(values["members"])
-    tables = [m["table"] for m in members.values()] + ([] if reference is None else [reference])
+    tables = [reference, *(m["table"] for m in members.values())]
+    if reference is None:  # scores stay as they are, and tables may be missing
+        tables = [t for t in tables if t is not None]
     shape = (k, len(values["levels"]))
     if any(np.array(t, np.float64).shape != shape for t in tables):
         raise ValueError(f"expected quantile tables of {shape[0]} classes and {shape[1]} ranks")

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cryo_pick.config import compose
+from cryo_pick.errors import ConfigError
 from detector.engine import NetworkGeometry
 from detector.infer import predict_heatmap
 from detector.network_geometry import measure_geometry
@@ -65,6 +66,11 @@ def test_tiles_are_as_deep_as_the_network_knows() -> None:
 def test_depth_is_no_limit_where_there_is_no_more_or_a_tile_is_given() -> None:
     assert plan(Flat(), depth=48) == plan(Flat())
     assert plan(Flat(), depth=16, tile=[32, 64, 64]).tile == (32, 64, 64)
+
+
+def test_an_overlap_as_deep_as_a_tile_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"less than the depth of a tile, 16, along z, but got"):
+        plan(Flat(), depth=16, overlap=[16, 0, 0])
 
 
 def test_shallow_tiles_answer_every_voxel() -> None:

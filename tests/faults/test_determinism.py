@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from cryo_pick.cli import main
-from detector import engine_torch, infer
+from detector import engine_torch, read_tiles
 from tests.faults.conftest import done, picks, words
 from tests.faults.tiny import write_tomograms
 
@@ -48,14 +48,14 @@ def test_tile_order(
     orders = []
 
     class Tools:
-        zip_longest = itertools.zip_longest
+        cycle, zip_longest = itertools.cycle, itertools.zip_longest
 
         @staticmethod
         def product(*ranges):
             orders.append(backwards(*ranges))
             return orders[-1]
 
-    monkeypatch.setattr(infer, "itertools", Tools)
+    monkeypatch.setattr(read_tiles, "itertools", Tools)
     assert main(words(inputs, tiny_bundle, tmp_path / "out", *TILES)) == 0
     assert len(orders) == 2
     assert len(orders[0]) > 8

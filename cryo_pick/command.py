@@ -26,6 +26,7 @@ from cryo_pick import __version__
 from cryo_pick.closest import closest_hint
 from cryo_pick.command_words import CommandParser, build_parser, parse_words
 from cryo_pick.errors import ConfigError, CryoPickError, PartialFailure, Preempted, raise_all
+from cryo_pick.garbage import no_collection, none_at_exit
 from cryo_pick.logs import logging_to_stderr
 from cryo_pick.overrides import expand_sweep, override_of
 
@@ -85,6 +86,7 @@ def main(program: str, commands: Sequence[Command], argv: Sequence[str] | None =
     Every error is explained in one message on stderr; a traceback is shown with ``-vv`` only.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    none_at_exit()
     try:
         return _dispatch(program, commands, words)
     except SystemExit as request:
@@ -160,12 +162,13 @@ def _run(program: str, command: Command, words: list[str]) -> int:
     with logging_to_stderr(-1 if args.quiet else args.verbose):
         if not command.configured:
             return module.run(args, None) or 0
-        from cryo_pick.config import compose, to_yaml
+        with no_collection():
+            from cryo_pick.config import compose, to_yaml
 
-        overrides = _settings_of_flags(args) + overrides
-        args.settings = overrides
-        jobs = expand_sweep(overrides) if args.multirun else [overrides]
-        configs = [compose(job, args.config) for job in jobs]
+            overrides = _settings_of_flags(args) + overrides
+            args.settings = overrides
+            jobs = expand_sweep(overrides) if args.multirun else [overrides]
+            configs = [compose(job, args.config) for job in jobs]
         if args.cfg:
             print("---\n".join(to_yaml(config) for config in configs), end="")
             return 0

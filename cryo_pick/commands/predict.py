@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryo_pick.errors import ConfigError
+from cryo_pick.garbage import no_collection
 from cryo_pick.json_output import add_json, only_json
 
 if TYPE_CHECKING:
@@ -66,9 +67,10 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
         raise ConfigError("--out: expected a folder, or a file name ending in .csv or .star")
     if args.until_idle is not None and not (args.watch and args.until_idle > 0):
         raise ConfigError("--until-idle: expected a number of minutes above 0, and --watch")
-    from cryo_pick.pipeline.batch import raise_failures
-    from cryo_pick.pipeline.output import output_places
-    from cryo_pick.pipeline.preview import show_plan
+    with no_collection():
+        from cryo_pick.pipeline.batch import raise_failures
+        from cryo_pick.pipeline.output import output_places
+        from cryo_pick.pipeline.preview import show_plan
 
     folder, file = output_places(Path(config.out))
     with only_json(args.json) as answer:

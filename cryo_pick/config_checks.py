@@ -168,7 +168,7 @@ CHECKS: dict[str, Check] = {
     "infer.memory": MEMORY,
     "infer.views": one_of(1, 2, 4, 7, 8).or_null(),
     "infer.engine": one_of("auto", "torch", "openvino", "onnx", "tensorrt"),
-    "infer.precision": PRECISION,
+    "infer.precision": one_of("auto", "fp32", "bf16", "fp16", "int8"),
     "infer.accelerator": ACCELERATOR,
     "refiner.network": NOT_EMPTY,
     "refiner.patch": Check(lambda v: v >= 8 and v % 2 == 0, "an even number, 8 or more"),

@@ -11,8 +11,9 @@ from cryo_pick.errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+"""That any network can be asked for; a detector can run in int8 too (:mod:`detector.int8`)."""
 
 
 @functools.cache
@@ -42,6 +43,14 @@ def cpu_has_bf16() -> bool:
     return bool(cpu_flags() & {"amx_bf16", "avx512_bf16", "bf16"})
 
 
+def cpu_has_int8() -> bool:
+    """Whether the CPU multiplies 8-bit integers and sums them in 32 bits, in one instruction.
+
+    Without it, 8-bit convolutions gain little over fp32, and their sums of 16 bits can overflow.
+    """
+    return bool(cpu_flags() & {"amx_int8", "avx512_vnni", "avx_vnni"})
+
+
 def choose_device(accelerator: str) -> torch.device:
     """The device that `accelerator` (auto, cpu, cuda) stands for.
 
@@ -68,10 +77,16 @@ def choose_precision(precision: str, device: torch.device) -> Precision:
     Raises
     ------
     ConfigError
-        If the word is unknown, or fp16 is asked for on a CPU, which can't train or infer in it.
+        If the word is unknown; if fp16 is asked for on a CPU, which can't train or infer in it, or
+        int8, which only detectors in OpenVINO have.
     """
     import torch
 
+    if precision == "int8":
+        raise ConfigError(
+            "precision=int8 is for detectors in OpenVINO on a CPU; use precision=auto, or "
+            "infer.engine=auto and infer.accelerator=cpu"
+        )
     if precision not in PRECISIONS:
         raise ConfigError(f"precision: expected {', '.join(PRECISIONS)}, but got {precision!r}")
     on_gpu = device.type == "cuda"

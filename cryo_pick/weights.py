@@ -22,6 +22,8 @@ from cryo_pick.parts import build_part
 
 MOST = 4096
 """Largest number in the settings of a network that is read: a width, a depth."""
+MOST_LAYERS = 4096
+"""Most layers of a network whose ranges are read."""
 MOST_SETTINGS = 64
 """Most values of one list or one set of settings, and letters of a text."""
 
@@ -42,6 +44,11 @@ class NetworkSpec:
         Runs it has seen; it must not be judged on them.
     patch
         Edge of a patch in voxels; 0 for a detector.
+    extra
+        What else is worth knowing.
+    int8_ranges
+        Lowest and highest input of the layers that can run in int8, by name
+        (:mod:`detector.int8`); empty where they were not measured.
     """
 
     package: str
@@ -52,6 +59,7 @@ class NetworkSpec:
     trained_on: tuple[str, ...] = ()
     patch: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
+    int8_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def save_network(path: Path, module: nn.Module, spec: NetworkSpec) -> None:
@@ -63,7 +71,11 @@ def save_network(path: Path, module: nn.Module, spec: NetworkSpec) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
-    plain = asdict(spec) | {"classes": list(spec.classes), "trained_on": list(spec.trained_on)}
+    plain = asdict(spec) | {
+        "classes": list(spec.classes),
+        "trained_on": list(spec.trained_on),
+        "int8_ranges": {name: list(pair) for name, pair in spec.int8_ranges.items()},
+    }
     described = yaml.safe_dump(plain, sort_keys=False)
     write_text_atomic(path.with_suffix(".yaml"), described)
     with atomic_path(path.with_suffix(".safetensors")) as part:
@@ -88,7 +100,7 @@ def load_network(path: Path, package: str) -> tuple[nn.Module, NetworkSpec]:
         raise InputError(
             f"{missing[0]}: no such file; a network is a .safetensors and a .yaml side by side"
         )
-    spec = _read_spec(described)
+    spec = read_spec(path)
     if spec.package != package:
         raise InputError(f"{described}: expected package {package}, but got {spec.package!r}")
     try:
@@ -96,6 +108,7 @@ def load_network(path: Path, package: str) -> tuple[nn.Module, NetworkSpec]:
         _check_count(state, spec, described)
         module = _build(spec, described)
         module.load_state_dict(state)
+        _check_ranges(module, spec)
     except (SafetensorError, RuntimeError, OSError) as error:
         raise InputError(
             f"{weights}: not the weights of the network that {described.name} describes: "
@@ -112,6 +125,17 @@ def _build(spec: NetworkSpec, described: Path) -> nn.Module:
     except ConfigError as error:  # the file is at fault and not the command line
         raise InputError(str(error)) from error
     return module
+
+
+def _check_ranges(module: nn.Module, spec: NetworkSpec) -> None:
+    """Refuse ranges of what is no layer of a network that multiplies its inputs."""
+    layers = {
+        name
+        for name, layer in module.named_modules()
+        if isinstance(getattr(layer, "weight", None), Tensor) and layer.weight.ndim > 1
+    }
+    if unknown := sorted(set(spec.int8_ranges) - layers):
+        raise RuntimeError(f"int8_ranges of {_shortened(unknown[0], 60)}, no layer of it")
 
 
 def _check_count(state: Mapping[str, Tensor], spec: NetworkSpec, described: Path) -> None:
@@ -137,8 +161,16 @@ def _check_count(state: Mapping[str, Tensor], spec: NetworkSpec, described: Path
         raise RuntimeError(f"size mismatch: it takes {needed} numbers, the file holds {found}")
 
 
-def _read_spec(path: Path) -> NetworkSpec:
-    values = read_yaml(path)
+def read_spec(path: Path) -> NetworkSpec:
+    """Read PATH.yaml.
+
+    Raises
+    ------
+    InputError
+        If it is missing or broken.
+    """
+    path = path.with_suffix(".yaml")
+    values = {"int8_ranges": {}} | read_yaml(path)  # networks of before have none
     problems = [
         f"{name} should be {expected}, but is {_shortened(repr(values.get(name)), 60)}"
         for name, (test, expected) in _FIELDS.items()
@@ -148,6 +180,7 @@ def _read_spec(path: Path) -> NetworkSpec:
         raise InputError(f"{path}: {'; '.join(problems)}")
     fields: dict[str, Any] = {name: values[name] for name in _FIELDS}
     fields |= {name: tuple(fields[name]) for name in ("classes", "trained_on")}
+    fields["int8_ranges"] = {name: tuple(pair) for name, pair in fields["int8_ranges"].items()}
     return NetworkSpec(**fields)
 
 
@@ -173,6 +206,20 @@ def _is_settings(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_name, value))
 
 
+def _are_ranges(value: Any) -> bool:
+    return (
+        _is_settings(value)
+        and len(value) <= MOST_LAYERS
+        and all(
+            isinstance(pair, list)
+            and len(pair) == 2
+            and all(isinstance(v, int | float) for v in pair)
+            and -_LARGEST <= pair[0] <= 0 <= pair[1] <= _LARGEST
+            for pair in value.values()
+        )
+    )
+
+
 def _is_sane(value: Any) -> bool:
     """Whether settings of a network have a size that one can have."""
     if isinstance(value, dict | list):
@@ -183,6 +230,8 @@ def _is_sane(value: Any) -> bool:
     return value is None or (isinstance(value, str) and len(value) <= MOST_SETTINGS)
 
 
+_LARGEST = 1e6
+"""Of what goes into a layer; there is no network whose activations are larger."""
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "package": (_is_name, "a name"),
     "network": (_is_name, "a name"),
@@ -195,5 +244,9 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "trained_on": (_is_names, "a list of names"),
     "patch": (lambda v: isinstance(v, int) and 0 <= v <= MOST, f"a whole number from 0 to {MOST}"),
     "extra": (_is_settings, "values by name"),
+    "int8_ranges": (
+        _are_ranges,
+        f"two numbers for each of {MOST_LAYERS} layers at most, one up to 0 and one from 0",
+    ),
 }
 """What each field of a description has to be."""

@@ -15,6 +15,7 @@ from cryo_pick.conv3d_gradient import RightGradients
 from cryo_pick.hardware import Precision
 from detector.engine import Engine
 from detector.engine_torch import autocast
+from detector.int8 import measure_ranges, rounded
 
 _CONVOLUTIONS = (nn.Conv3d, nn.ConvTranspose3d, nn.Conv2d, nn.Linear)
 """A linear layer on voxels is a convolution with a kernel of 1."""
@@ -122,7 +123,10 @@ def fastest_convolution(
         if engine.name.startswith("OpenVINO"):
             from detector.openvino_models import converted, convolution_seconds
 
-            model = converted(layer, (torch.zeros(shape),))
+            alone: nn.Module = nn.Sequential(layer)
+            if precision == "int8":
+                alone = rounded(alone, measure_ranges(alone, [x]))
+            model = converted(alone, (torch.zeros(shape),))
             seconds.append(convolution_seconds(model, shape, precision, repeats))
         found = max(found, count_flops(layer, shape) / min(seconds))
     return found

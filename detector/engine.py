@@ -2,7 +2,9 @@
 
 `engine=auto` takes, in this order, what benchmarks/engines.py found fastest on each kind of
 machine: torch on a GPU; OpenVINO on a CPU; torch on a CPU where OpenVINO isn't installed or can't
-run the network. ONNX Runtime and TensorRT have to be asked for: neither has been timed yet.
+run the network. OpenVINO computes in int8 where the CPU multiplies that in one instruction and the
+network's ranges are known, else in bf16 where the CPU has it. ONNX Runtime and TensorRT have to be
+asked for: neither has been timed yet.
 """
 
 from __future__ import annotations
@@ -16,13 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryo_pick.errors import ConfigError
-from cryo_pick.hardware import Precision, choose_device, choose_precision, cpu_has_bf16
+from cryo_pick.hardware import (
+    Precision,
+    choose_device,
+    choose_precision,
+    cpu_has_bf16,
+    cpu_has_int8,
+)
 from detector.settings import InferSettings
 from detector.tiles import Shape
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from detector.int8 import Ranges
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +108,12 @@ class Engine(Protocol):
 
 
 def make_engine(
-    module: nn.Module, settings: InferSettings, output_stride: int, *, keep: bool = False
+    module: nn.Module,
+    settings: InferSettings,
+    output_stride: int,
+    *,
+    ranges: Ranges | None = None,
+    keep: bool = False,
 ) -> Engine:
     """The engine that the settings ask for, or the fastest this machine has.
 
@@ -112,6 +127,8 @@ def make_engine(
         `engine`, `precision`, `accelerator`, `compile` and `cuda_graphs` are read.
     output_stride
         s, voxels per heatmap cell.
+    ranges
+        What int8 needs: of what goes into the network's layers; None or empty: unknown.
     keep
         Whether these weights will be run again: what it takes to convert them is then kept in the
         cache folder.
@@ -131,33 +148,40 @@ def make_engine(
     if settings.engine in ("onnx", "tensorrt"):
         return _exported_engine(module, settings, output_stride, device)
     if settings.engine == "openvino" or (settings.engine == "auto" and device.type == "cpu"):
-        engine = _openvino_engine(module, settings, output_stride, keep)
+        engine = _openvino_engine(module, settings, output_stride, ranges or {}, keep)
         if engine is not None:
             return engine
     return _torch_engine(module, settings, output_stride, device)
 
 
 def _openvino_engine(
-    module: nn.Module, settings: InferSettings, output_stride: int, keep: bool
+    module: nn.Module, settings: InferSettings, output_stride: int, ranges: Ranges, keep: bool
 ) -> Engine | None:
     """OpenVINO; None where `auto` should go on to torch."""
-    must = settings.engine == "openvino"
-    precision = cpu_precision(settings.precision)
+    asked = f"infer.engine={settings.engine}"
+    if settings.precision == "int8":
+        asked = "infer.precision=int8"
+    must = asked != "infer.engine=auto"
+    precision = openvino_precision(settings.precision, bool(ranges))
     if importlib.util.find_spec("openvino") is None:
         if must:
             raise ConfigError(
-                "infer.engine=openvino: OpenVINO is not installed; "
-                "pip install 'cryo-pick[openvino]', or use infer.engine=auto"
+                f"{asked}: OpenVINO is not installed; pip install 'cryo-pick[openvino]', or use "
+                "infer.engine=auto"
             )
         logger.info("engine: torch, since OpenVINO is not installed (cryo-pick[openvino])")
         return None
     from detector.engine_openvino import OpenVinoEngine
 
     try:
-        engine = OpenVinoEngine(module, output_stride, precision, keep=keep)
+        engine = OpenVinoEngine(module, output_stride, precision, ranges=ranges, keep=keep)
     except UnsupportedNetwork as error:
+        if precision == "int8" and settings.precision == "auto":
+            logger.warning("engine: not in int8, since %s", error)
+            return _openvino_engine(module, settings, output_stride, {}, keep)
         if must:
-            raise ConfigError(f"infer.engine=openvino: {error}; use infer.engine=torch") from error
+            instead = "infer.engine=torch infer.precision=auto"
+            raise ConfigError(f"{asked}: {error}; use {instead}") from error
         logger.warning("engine: torch, since OpenVINO can't run this network: %s", error)
         return None
     why = "as asked" if must else "the fastest on a CPU"
@@ -216,7 +240,7 @@ def _torch_engine(
 
 
 def cpu_precision(precision: str) -> Precision:
-    """The number format that `precision` stands for on this CPU.
+    """The number format that `precision` stands for on this CPU, int8 aside.
 
     Raises
     ------
@@ -234,8 +258,45 @@ def cpu_precision(precision: str) -> Precision:
     return chosen
 
 
-def precision_in_force(settings: InferSettings) -> Precision:
+def openvino_precision(precision: str, has_ranges: bool) -> Precision:
+    """The number format that `precision` stands for in OpenVINO on this CPU.
+
+    Parameters
+    ----------
+    precision
+    has_ranges
+        Whether it is known what goes into the network's layers.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`cpu_precision`, or if int8 is asked for and can't be had.
+    """
+    if precision not in ("auto", "int8"):
+        return cpu_precision(precision)
+    if has_ranges and cpu_has_int8():
+        return "int8"
+    if precision == "auto":
+        return cpu_precision(precision)
+    if has_ranges:
+        raise ConfigError(
+            "infer.precision=int8: this CPU has no instruction for sums of 8-bit products (VNNI or "
+            "AMX): it would gain little, and sums could overflow; use infer.precision=auto"
+        )
+    raise ConfigError(
+        "infer.precision=int8: the ranges of this detector's layers are unknown (int8_ranges in "
+        "its .yaml, which `cryo-pick train` measures); use infer.precision=auto, or train it again"
+    )
+
+
+def precision_in_force(settings: InferSettings, has_ranges: bool = False) -> Precision:
     """The number format that detectors compute in on this machine with these settings.
+
+    Parameters
+    ----------
+    settings
+    has_ranges
+        As for :func:`openvino_precision`.
 
     Raises
     ------
@@ -245,14 +306,18 @@ def precision_in_force(settings: InferSettings) -> Precision:
     if settings.engine == "onnx":
         return "fp32"
     device = choose_device(settings.accelerator)
-    if device.type == "cpu":
-        return cpu_precision(settings.precision)
-    return choose_precision(settings.precision, device)
+    if device.type != "cpu":
+        return choose_precision(settings.precision, device)
+    if settings.engine != "torch" and importlib.util.find_spec("openvino") is not None:
+        return openvino_precision(settings.precision, has_ranges)
+    return cpu_precision(settings.precision)
 
 
 def _why_precision(settings: InferSettings, precision: Precision) -> str:
     if settings.precision != "auto":
         return f"{precision} as asked"
+    if precision == "int8":
+        return "int8 because the CPU has VNNI or AMX and the network's ranges are known"
     if precision == "fp32":
         return "fp32 because this CPU has no bf16 arithmetic"
     return f"{precision} because the hardware has it"

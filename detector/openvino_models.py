@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from cryo_pick.cache import default_cache_folder
+from cryo_pick.hardware import cpu_has_bf16
 from detector.engine import UnsupportedNetwork
 from detector.network_geometry import architecture
 
@@ -30,7 +31,6 @@ from detector.network_geometry import architecture
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino  # noqa: E402
 
-_TYPES = {"fp32": "f32", "bf16": "bf16"}
 _CONVOLUTIONS = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}
 _MOST_KEPT = 32
 """Models in the cache folder; the ones that were not used for longest go."""
@@ -49,9 +49,13 @@ def openvino_core() -> openvino.Core:
 
 
 def cpu_config(precision: str) -> dict[str, Any]:
-    """How a model is compiled: for one request at a time on torch's number of threads."""
+    """How a model is compiled: for one request at a time on torch's number of threads.
+
+    In int8, what a model doesn't round runs in bf16 where the CPU has it.
+    """
+    half = precision == "bf16" or (precision == "int8" and cpu_has_bf16())
     return {
-        "INFERENCE_PRECISION_HINT": _TYPES[precision],
+        "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "NUM_STREAMS": 1,
     }
@@ -91,7 +95,7 @@ def convolution_seconds(model: Any, shape: tuple[int, ...], precision: str, repe
     shape
         Of its input.
     precision
-        fp32 or bf16.
+        fp32, bf16 or int8.
     repeats
         The fastest of so many counts, after a first one.
     """

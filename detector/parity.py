@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from detector.engine import UnsupportedNetwork
 
-TOLERANCE = {"fp32": 2e-3, "bf16": 5e-2, "fp16": 1e-2}
+TOLERANCE = {"fp32": 2e-3, "bf16": 5e-2, "fp16": 1e-2, "int8": 5e-2}
 """Largest difference to torch fp32, root mean square, as a share of the output's own."""
 _TIMES_TORCH = 2.0
 """Or so many times as much as torch itself differs in bf16: another order of rounding."""
@@ -34,7 +34,7 @@ def check_against_torch(
     shape
         Of the noise; best another one than the backend's network was traced with.
     precision
-        That the backend computes in: fp32, bf16 or fp16.
+        That the backend computes in: fp32, bf16, fp16 or int8.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def check_answers(
     inputs
         What it was asked.
     precision
-        fp32, bf16 or fp16.
+        fp32, bf16, fp16, or int8, which `module` simulates.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def check_answers(
     tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in inputs]
     expected = _answers(module, tensors)
     rounded = expected
-    if precision == "bf16":
+    if precision in ("bf16", "int8"):
         with torch.autocast("cpu", torch.bfloat16):
             rounded = _answers(module, tensors)
     for got, right, torchs in zip(answers, expected, rounded, strict=True):

@@ -26,6 +26,23 @@ def round_up(length: int, step: int) -> int:
     return -(-length // step) * step
 
 
+def middle_box(
+    shape: Sequence[int], most: Sequence[int], multiples: Sequence[int]
+) -> tuple[slice, slice, slice] | None:
+    """The middle of a volume, of edges in multiples; None where it is shorter than one of them.
+
+    Parameters
+    ----------
+    shape, most, multiples
+        Voxels, zyx.
+    """
+    edges = [min(n, m) // k * k for n, m, k in zip(shape, most, multiples, strict=True)]
+    if not all(edges):
+        return None
+    z, y, x = (slice((n - e) // 2, (n - e) // 2 + e) for n, e in zip(shape, edges, strict=True))
+    return z, y, x
+
+
 def tile_starts(length: int, tile: int, overlap: int, stride: int) -> list[int]:
     """Starts of the tiles along one axis.
 

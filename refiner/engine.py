@@ -96,9 +96,10 @@ def make_patch_engine(
         If this machine can't do what the settings ask for.
     """
     device = choose_device(settings.accelerator)
+    asked = "auto" if settings.precision == "int8" else settings.precision  # detectors only
     if device.type != "cpu":
-        return TorchPatchEngine(module, device, choose_precision(settings.precision, device))
-    precision = cpu_precision(settings.precision)
+        return TorchPatchEngine(module, device, choose_precision(asked, device))
+    precision = cpu_precision(asked)
     must = settings.engine == "openvino"
     if settings.engine != "torch" and importlib.util.find_spec("openvino") is not None:
         from refiner.engine_openvino import OpenVinoPatchEngine

@@ -8,7 +8,7 @@ from typing import Any
 from cryo_pick.config import from_mapping
 from cryo_pick.errors import ConfigError
 
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 STAGES = ("one_stage", "two_stage")
 _MOST = 1e12
 """Numbers beyond this are no radius, spacing, intensity or score."""

@@ -213,7 +213,10 @@ def _out_of_fold(
         for path in member.bundle.detectors:
             module, spec = load_network(member.folder / path, DETECTORS)
             unseen = [run for run in folds if run not in spec.trained_on and run not in found]
-            engine = at_heatmap_stride(make_engine(module, infer, output_stride(spec.network)))
+            stride_of = output_stride(spec.network)
+            engine = at_heatmap_stride(
+                make_engine(module, infer, stride_of, ranges=spec.int8_ranges)
+            )
             for run in unseen:
                 heatmap = predict_heatmap(
                     data.runs[run].tomogram.volume, [engine], infer, len(data.types),

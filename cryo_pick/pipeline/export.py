@@ -18,17 +18,18 @@ from cryo_pick.errors import ConfigError
 from cryo_pick.files import atomic_path, write_bytes_atomic, write_text_atomic
 from cryo_pick.formats.copick import open_project
 from cryo_pick.formats.inputs import find_inputs
-from cryo_pick.hardware import choose_device, choose_precision
+from cryo_pick.hardware import Precision, choose_device, choose_precision
 from cryo_pick.normalize import intensity_statistics, normalize
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.predict import Picker, load_picker, pick_tomogram, picks_of
 from cryo_pick.tomogram import Tomogram
-from cryo_pick.weights import load_network
-from detector.engine import Engine, UnsupportedNetwork
+from cryo_pick.weights import NetworkSpec, load_network
+from detector.engine import Engine, UnsupportedNetwork, cpu_precision, openvino_precision
 from detector.network_geometry import kept_geometry
 from detector.onnx_export import export_onnx, require_packages
 from detector.parts import output_stride
 from detector.settings import CandidatesSettings, InferSettings
+from detector.tiles import middle_box
 from metrics.evaluate import evaluate
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def export_bundle(folder: Path, kind: str, out: Path, infer: InferSettings) -> l
         Folder.
     infer
         `tile`, `precision` and `accelerator` matter for TensorRT, which builds for one shape of
-        tile; no tile is 64x96x96 voxels.
+        tile; no tile is 64x96x96 voxels. With `precision` int8, OpenVINO's files hold roundings.
 
     Raises
     ------
@@ -101,13 +102,24 @@ def export_bundle(folder: Path, kind: str, out: Path, infer: InferSettings) -> l
                 require_packages(("openvino",), "--format openvino", "openvino")
                 from detector.engine_openvino import write_openvino
 
-                write_openvino(module, path, multiple)
+                precision = _exported_precision(infer, spec)
+                write_openvino(module, path, multiple, precision, spec.int8_ranges)
             else:
                 _write_plan(module, path, infer, multiple)
         except UnsupportedNetwork as error:
             raise ConfigError(f"--format {kind}: {member}: {error}") from error
         paths.append(path)
     return paths
+
+
+def _exported_precision(infer: InferSettings, spec: NetworkSpec) -> Precision:
+    """Of OpenVINO's files: as asked; those with the roundings of int8 only where it is asked for.
+
+    Others run in fp32 and bf16 alike, on any CPU.
+    """
+    if infer.precision == "int8":
+        return openvino_precision("int8", bool(spec.int8_ranges))
+    return cpu_precision(infer.precision)
 
 
 _SUFFIX = {"onnx": "onnx", "openvino": "xml", "tensorrt": "plan"}
@@ -140,10 +152,11 @@ def exported_picker(reference: Picker, folder: Path, kind: str, files: Sequence[
 
             engines.append(OnnxEngine(module, stride, device, path))
         elif kind == "openvino":
-            from detector.engine import cpu_precision
             from detector.engine_openvino import OpenVinoEngine
 
-            engines.append(OpenVinoEngine(module, stride, cpu_precision(infer.precision), path))
+            precision = _exported_precision(infer, spec)
+            ranges = spec.int8_ranges
+            engines.append(OpenVinoEngine(module, stride, precision, ranges=ranges, model=path))
         else:
             from detector.engine_tensorrt import TensorRtEngine
 
@@ -201,14 +214,11 @@ def largest_difference(
 ) -> float:
     """Largest difference of two sets' mean heatmaps of the tile in a tomogram's middle."""
     multiple = max(e.geometry.multiple for e in references)
-    box = []
-    for n, most in zip(tomogram.shape, _TILE, strict=True):
-        edge = min(most, n) // multiple * multiple
-        box.append(slice((n - edge) // 2, (n - edge) // 2 + edge))
-    if any(b.stop == b.start for b in box):
+    box = middle_box(tomogram.shape, _TILE, (multiple,) * 3)
+    if box is None:
         return 0.0
     statistics = intensity_statistics(tomogram.volume)
-    tile = normalize(np.asarray(tomogram.volume[tuple(box)]), statistics)[None, None]
+    tile = normalize(np.asarray(tomogram.volume[box]), statistics)[None, None]
     one, other = (np.mean([e(tile) for e in each], axis=0) for each in (engines, references))
     return float(np.abs(one - other).max())
 

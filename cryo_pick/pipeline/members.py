@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +53,26 @@ def load_member(
     return module, spec
 
 
-def load_detectors(folder: Path, bundle: Bundle) -> list[tuple[nn.Module, int]]:
-    """The detectors of the bundle in `folder`, each with its output stride, voxels.
+@dataclass(frozen=True)
+class LoadedDetector:
+    """A network ready to be given to an engine.
+
+    Attributes
+    ----------
+    module
+    output_stride
+        Voxels per heatmap cell.
+    int8_ranges
+        See :class:`cryo_pick.weights.NetworkSpec`.
+    """
+
+    module: nn.Module
+    output_stride: int
+    int8_ranges: dict[str, tuple[float, float]]
+
+
+def load_detectors(folder: Path, bundle: Bundle) -> list[LoadedDetector]:
+    """The detectors of the bundle in `folder`.
 
     The folds of one training, whose plain mean counts, come as one network.
 
@@ -63,10 +82,18 @@ def load_detectors(folder: Path, bundle: Bundle) -> list[tuple[nn.Module, int]]:
         As :func:`load_member`.
     """
     loaded = [load_member(folder, bundle, member, NETWORKS) for member in bundle.detectors]
-    networks = [(module, output_stride(spec.network)) for module, spec in loaded]
-    if bundle.ensemble or len(networks) < 2 or {s for _, s in networks} != {HEATMAP_STRIDE}:
+    networks = [
+        LoadedDetector(module, output_stride(spec.network), spec.int8_ranges)
+        for module, spec in loaded
+    ]
+    strides = {n.output_stride for n in networks}
+    if bundle.ensemble or len(networks) < 2 or strides != {HEATMAP_STRIDE}:
         return networks
-    return [(MeanNetwork([module for module, _ in networks]).eval(), HEATMAP_STRIDE)]
+    mean = MeanNetwork([n.module for n in networks]).eval()
+    ranges = {}
+    if all(n.int8_ranges for n in networks):
+        ranges = mean.by_layer([n.int8_ranges for n in networks])
+    return [LoadedDetector(mean, HEATMAP_STRIDE, ranges)]
 
 
 def ensemble_engines(engines: Sequence[Any], bundle: Bundle) -> list[Any]:

@@ -155,7 +155,8 @@ def plan_picker(
 
 
 def _weights_digest(folder: Path, bundle: Bundle) -> str:
-    names = (FILE, *(f"{m}.safetensors" for m in (*bundle.detectors, *bundle.refiners)))
+    members = (*bundle.detectors, *bundle.refiners)
+    names = (FILE, *(f"{m}{end}" for m in members for end in (".yaml", ".safetensors")))
     return _digest((folder / name).read_bytes() for name in names)
 
 
@@ -189,7 +190,9 @@ def load_planned(plan: PickerPlan) -> Picker:
     if not plan.fingerprint.startswith(_weights_digest(plan.folder, plan.bundle)):
         raise InputError(f"{plan.folder}: this bundle was changed meanwhile; start again")
     bundle, infer = plan.bundle, plan.infer
-    fitted, now = bundle.infer.get("fitted_precision"), precision_in_force(infer)
+    detectors = load_detectors(plan.folder, bundle)
+    known = all(d.int8_ranges for d in detectors)
+    fitted, now = bundle.infer.get("fitted_precision"), precision_in_force(infer, known)
     if fitted not in (None, now):
         logger.warning(
             "the thresholds were fitted on scores computed in %s, these are computed in %s",
@@ -197,8 +200,10 @@ def load_planned(plan: PickerPlan) -> Picker:
             now,
         )
     engines = [
-        at_heatmap_stride(make_engine(module, infer, stride, keep=True))
-        for module, stride in load_detectors(plan.folder, bundle)
+        at_heatmap_stride(
+            make_engine(d.module, infer, d.output_stride, ranges=d.int8_ranges, keep=True)
+        )
+        for d in detectors
     ]
     engines = ensemble_engines(engines, bundle)
     refiners = []

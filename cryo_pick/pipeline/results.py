@@ -27,6 +27,7 @@ from cryo_pick.pipeline.spent import read_spent
 from cryo_pick.pipeline.surprises import DENSITY, densities
 from cryo_pick.report.data import ReportData, RunResult
 from cryo_pick.tomogram import Tomogram
+from cryo_pick.weights import read_spec
 from detector.engine import precision_in_force
 from metrics.thresholds import cut
 from refiner.blend import scored_picks
@@ -96,17 +97,22 @@ def fit_bundle(
     in_fold = {r: folds[original(r)] for r in candidates}
     outcome = fit_candidates(candidates, truth, data.types, in_fold, config.fit)
     first = next(iter(data.runs.values()))
+    detectors = _members(folder, "detector")
+    known = all(read_spec(folder / member).int8_ranges for member in detectors)
     bundle = Bundle(
         types=data.types,
         voxel_spacing=data.voxel_spacing,
         tomo_type=first.tomogram.tomo_type,
         intensity=intensity_summary([r.statistics for r in data.runs.values()]),
-        detectors=_members(folder, "detector"),
+        detectors=detectors,
         refiners=_members(folder, "refiner") if "two_stage" in outcome.fits else (),
         fits=outcome.fits,
         candidates=asdict(config.candidates) | {"path": None},
         infer=asdict(config.infer)
-        | {"views": config.infer.views or 1, "fitted_precision": precision_in_force(config.infer)},
+        | {
+            "views": config.infer.views or 1,
+            "fitted_precision": precision_in_force(config.infer, known),
+        },
         refiner={
             "patch": config.refiner.patch,
             "views": config.refiner.views,

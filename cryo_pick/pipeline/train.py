@@ -26,6 +26,7 @@ from cryo_pick.pipeline.copies import original, with_copies
 from cryo_pick.pipeline.dataset import DataRun, Dataset
 from cryo_pick.pipeline.heatmaps import find_candidates, read_heatmap, write_heatmap
 from cryo_pick.pipeline.identity import identity_of, is_done, judged_places
+from cryo_pick.pipeline.int8_ranges import int8_ranges
 from cryo_pick.pipeline.processes import first_only
 from cryo_pick.pipeline.spent import Spent, spending
 from cryo_pick.pipeline.start_weights import starting_weights
@@ -98,7 +99,10 @@ def train_detector_fold(
             identity=identity, on_progress=show,
         )  # fmt: skip
     _log_result(f"detector{_of(fold)}", result)
-    _keep(weights, work, module, spec, identity, result)
+    ranges = int8_ranges(
+        module, output_stride(spec.network), [r.tomogram for r in runs], config.infer.depth
+    )
+    _keep(weights, work, module, replace(spec, int8_ranges=ranges), identity, result)
 
 
 def predict_fold(
@@ -132,7 +136,9 @@ def predict_fold(
     todo = [r for r in runs if not folder.has_candidates(r.name, identity)]
     if not todo:
         return
-    engine = at_heatmap_stride(make_engine(module, config.infer, output_stride(spec.network)))
+    engine = at_heatmap_stride(
+        make_engine(module, config.infer, output_stride(spec.network), ranges=spec.int8_ranges)
+    )
     with progress("Predicting out of fold", len(todo), "runs") as advance:
         for run in todo:
             heatmap, found = find_candidates(

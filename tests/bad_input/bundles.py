@@ -235,6 +235,22 @@ def _(scene: Scene) -> list[str]:
     return predict(scene, scene.project)
 
 
+@case(WEIGHTS, "int8 ranges that hold no 0", 3, "detector/fold0.yaml", "int8_ranges should be",
+      "one up to 0 and one from 0")  # fmt: skip
+def _(scene: Scene) -> list[str]:
+    path = scene.bundle / "detector/fold0.yaml"
+    path.write_text(path.read_text().replace("int8_ranges: {}", "int8_ranges: {stem: [1.0, 2.0]}"))
+    return predict(scene, scene.project)
+
+
+@case(WEIGHTS, "int8 ranges of no layer", 3, "detector/fold0", "int8_ranges of nowhere, no layer")
+def _(scene: Scene) -> list[str]:
+    path = scene.bundle / "detector/fold0.yaml"
+    changed = path.read_text().replace("int8_ranges: {}", "int8_ranges: {nowhere: [0.0, 2.0]}")
+    path.write_text(changed)
+    return predict(scene, scene.project)
+
+
 def _threshold(scene: Scene, *more: str) -> list[str]:
     return ["threshold", str(scene.predicted), "--out", str(scene.root / "out/picks.csv"), *more]
 

@@ -14,8 +14,9 @@ from cryo_pick.weights import NetworkSpec, load_network, save_network
 PACKAGE = "detector.networks"
 PARAMS = {"channels": [8, 8], "blocks": [1, 1]}
 SPEC = NetworkSpec(
-    PACKAGE, "shuffle_unet", PARAMS, ("a", "b-c"), 10.012, ("TS_1", "TS_2"), 0, {"identity": "x"}
-)
+    PACKAGE, "shuffle_unet", PARAMS, ("a", "b-c"), 10.012, ("TS_1", "TS_2"), 0, {"identity": "x"},
+    {"down.0.0.0": (-1.5, 2.25), "down.0.1.body.0": (0.0, 3.0)},
+)  # fmt: skip
 
 
 def make(classes=2):
@@ -108,11 +109,30 @@ def test_unknown_or_impossible_settings_are_refused(saved, params, message):
         ("classes", []), ("classes", "ab"), ("classes", [1]), ("voxel_spacing", 0),
         ("voxel_spacing", float("nan")), ("voxel_spacing", "10"), ("voxel_spacing", None),
         ("trained_on", None), ("patch", -8), ("patch", 1.5), ("extra", 3), ("network", None),
+        ("int8_ranges", None), ("int8_ranges", [1]), ("int8_ranges", {"stem": 1}),
+        ("int8_ranges", {"stem": [0.0]}), ("int8_ranges", {"stem": [1.0, 2.0]}),
+        ("int8_ranges", {"stem": [-1.0, "2"]}), ("int8_ranges", {"stem": [0.0, float("nan")]}),
+        ("int8_ranges", {"stem": [0.0, float("inf")]}), ("int8_ranges", {7: [0.0, 1.0]}),
     ],
 )  # fmt: skip
 def test_a_field_of_the_wrong_kind_is_named(saved, field, value):
     change(saved, **{field: value})
     with pytest.raises(InputError, match=rf"fold0\.yaml: {field} should be"):
+        load_network(saved, PACKAGE)
+
+
+def test_a_description_of_before_has_no_ranges(saved):
+    file = saved.with_suffix(".yaml")
+    values = yaml.safe_load(file.read_text())
+    del values["int8_ranges"]
+    file.write_text(yaml.safe_dump(values))
+    assert load_network(saved, PACKAGE)[1] == replace(SPEC, int8_ranges={})
+
+
+@pytest.mark.parametrize("layer", ["nowhere", "", "down", "down.0.0.1"])
+def test_ranges_of_what_is_no_layer_are_refused(saved, layer):
+    change(saved, int8_ranges={**SPEC.int8_ranges, layer: [0.0, 1.0]})
+    with pytest.raises(InputError, match="int8_ranges"):
         load_network(saved, PACKAGE)
 
 

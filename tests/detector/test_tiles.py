@@ -8,6 +8,7 @@ from detector.tiles import (
     blend_weights,
     default_overlap,
     largest_tile,
+    middle_box,
     round_up,
     tile_slices,
     tile_starts,
@@ -47,6 +48,13 @@ def test_weights_of_any_axis_are_positive_and_sum_to_one_everywhere(axis):
     assert weights.dtype == np.float32
     # float32 rounds each of at most 24 summands by 6e-8 of its size
     np.testing.assert_allclose(total, 1.0, atol=1e-6)
+
+
+def test_the_middle_box_is_central_and_of_multiples():
+    assert middle_box((50, 100, 31), (32, 96, 96), (8, 16, 16)) == (
+        slice(9, 41), slice(2, 98), slice(7, 23)
+    )  # fmt: skip
+    assert middle_box((50, 100, 15), (32, 96, 96), (8, 16, 16)) is None
 
 
 def test_no_more_tiles_than_needed():

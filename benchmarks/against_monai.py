@@ -10,7 +10,8 @@ over the first run of a project; the third trains the preset for so long on the 
 kept in WORK, and runs it over the first run of PROJECT. Where particles are known, the weighted F4
 of both heatmaps' peaks is printed too, at the thresholds that suit MONAI's best and at those that
 suit each itself. MONAI runs torch eagerly in fp32 on tiles of 16x128x128 that share 0.5 along z and
-0.4 along y and x; ours runs as `infer` says, by default the fastest engine on the largest tiles.
+0.4 along y and x; ours runs as `infer` says, by default the fastest engine on the largest tiles, in
+int8 where the CPU has it: with the ranges that the training measured, or those of the noise.
 Start-up and reading are not counted on either side.
 """
 
@@ -34,11 +35,14 @@ from cryo_pick.config import Config, compose
 from cryo_pick.objects import CZII_TYPES
 from cryo_pick.pipeline.bundle import read_bundle
 from cryo_pick.pipeline.dataset import DataRun, Dataset, load_dataset
+from cryo_pick.pipeline.int8_ranges import int8_ranges
+from cryo_pick.tomogram import Tomogram
 from cryo_pick.weights import load_network
 from detector.candidates import heatmap_candidates
 from detector.engine import make_engine
 from detector.heatmap import Heatmap
 from detector.infer import predict_heatmap
+from detector.int8 import Ranges
 from detector.parts import output_stride
 from detector.settings import CandidatesSettings
 from detector.train import build_detector, train_detector, training_run
@@ -64,6 +68,8 @@ class Scene:
     volume : (d, h, w) float32 array, normalised
     candidates
         How peaks are found.
+    ranges
+        What int8 needs of the network.
     data, run
         Where the volume comes from; None: noise.
     """
@@ -73,6 +79,7 @@ class Scene:
     config: Config
     volume: NDArray[np.float32]
     candidates: CandidatesSettings
+    ranges: Ranges
     data: Dataset | None = None
     run: DataRun | None = None
 
@@ -82,7 +89,9 @@ def noise_scene(arguments: argparse.Namespace, words: Sequence[str]) -> Scene:
     config = compose([f"model={arguments.network}", *words])
     module = build_detector(config.model, len(CZII_TYPES), 0).eval()
     volume = np.random.default_rng(0).standard_normal(tuple(arguments.size), np.float32)
-    return Scene(config.model.network, module, config, volume, config.candidates)
+    stride, noise = output_stride(config.model.network), Tomogram(volume, (10.0,) * 3)
+    ranges = int8_ranges(module, stride, [noise], config.infer.depth)
+    return Scene(config.model.network, module, config, volume, config.candidates, ranges)
 
 
 def bundle_scene(arguments: argparse.Namespace, words: Sequence[str]) -> Scene:
@@ -90,7 +99,8 @@ def bundle_scene(arguments: argparse.Namespace, words: Sequence[str]) -> Scene:
     config = compose([f"data={arguments.project}", *words])
     bundle = read_bundle(arguments.bundle)
     module, spec = load_network(arguments.bundle / bundle.detectors[0], "detector.networks")
-    return _of_first_run(spec.network, module, config, CandidatesSettings(**bundle.candidates))
+    candidates = CandidatesSettings(**bundle.candidates)
+    return _of_first_run(spec.network, module, config, candidates, spec.int8_ranges)
 
 
 def learnt_scene(arguments: argparse.Namespace, words: Sequence[str]) -> Scene:
@@ -109,7 +119,9 @@ def learnt_scene(arguments: argparse.Namespace, words: Sequence[str]) -> Scene:
     )  # fmt: skip
     print(f"{result.steps} steps on {seen.name} in {result.seconds / 60:.1f} min\n", flush=True)
     config = compose([f"data={arguments.project}", *words])
-    return _of_first_run(config.model.network, module, config, config.candidates)
+    network, depth = config.model.network, config.infer.depth
+    ranges = int8_ranges(module, output_stride(network), [seen.tomogram], depth)
+    return _of_first_run(network, module, config, config.candidates, ranges)
 
 
 class _Printed:
@@ -125,12 +137,16 @@ class _Printed:
 
 
 def _of_first_run(
-    name: str, module: nn.Module, config: Config, candidates: CandidatesSettings
+    name: str,
+    module: nn.Module,
+    config: Config,
+    candidates: CandidatesSettings,
+    ranges: Ranges,
 ) -> Scene:
     data = load_dataset(config)
     run = next(iter(data.runs.values()))
     volume = np.ascontiguousarray(run.tomogram.volume[:, :, :], np.float32)
-    return Scene(name, module, config, volume, candidates, data, run)
+    return Scene(name, module, config, volume, candidates, ranges, data, run)
 
 
 def by_monai(module: nn.Module, volume: NDArray[np.float32], stride: int) -> Heatmap:
@@ -193,7 +209,7 @@ def main() -> None:
     infer, volume = scene.config.infer, scene.volume
     k = len(scene.data.types if scene.data else CZII_TYPES)
     stride = output_stride(scene.name)
-    engine = make_engine(scene.module, infer, stride)
+    engine = make_engine(scene.module, infer, stride, ranges=scene.ranges)
     # What is set up once for all tomograms of a size: the model, compiled for the tile.
     predict_heatmap(volume, [engine], infer, k, stride)
     ours, mine = timed(lambda: predict_heatmap(volume, [engine], infer, k, stride))

@@ -1,16 +1,15 @@
 """Engines on one tile: seconds, voxels per second, memory, and difference to torch in fp32.
 
-    python benchmarks/engines.py [--network NAME] [--tile D H W] [--repeats N]
+    python benchmarks/engines.py [--network PRESET] [--tile D H W] [--repeats N] [--only KIND ...]
 
-prints the table that `engine=auto` rests on, by default for the 2nd place's MONAI UNet behind a
-convolution of stride 2. Each line runs in a process of its own, so that its peak memory is its own.
-bf16 is left out where the CPU would emulate it.
+prints the table that `engine=auto` and `precision=auto` rest on, for a preset of configs/model with
+random weights. Each line runs in a process of its own, so that its peak memory is its own. bf16 and
+int8 are left out where the CPU lacks them.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import platform
 import resource
@@ -24,9 +23,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from cryo_pick.hardware import Precision, cpu_has_bf16
+from cryo_pick.config import compose
+from cryo_pick.hardware import Precision, cpu_has_bf16, cpu_has_int8
 from detector.engine import Engine
 from detector.engine_torch import TorchEngine
+from detector.int8 import measure_ranges
+from detector.parts import output_stride
+from detector.train import build_detector
 
 N_CLASSES = 6
 
@@ -45,31 +48,32 @@ class PlainTorch:
             return self.module(torch.from_numpy(batch)).numpy()
 
 
-def engine_of(kind: str, network: str) -> Engine | PlainTorch:
-    """The engine that a line of the table is about."""
-    torch.manual_seed(0)
-    part = importlib.import_module(f"detector.networks.{network}")
-    module = part.build(N_CLASSES)
+def engine_of(kind: str, network: str, tile: np.ndarray) -> Engine | PlainTorch:
+    """The engine that a line of the table is about; in int8 with the ranges of this tile."""
+    model = compose([f"model={network}"]).model
+    module = build_detector(model, N_CLASSES, 0).eval()
+    stride = output_stride(model.network)
     backend, precision = kind.split("-")
-    number: Precision = "bf16" if precision == "bf16" else "fp32"
+    number: Precision = "fp32" if precision in ("fp32", "contiguous") else precision
     if backend == "openvino":
         from detector.engine_openvino import OpenVinoEngine
 
-        return OpenVinoEngine(module, part.OUTPUT_STRIDE, number)
+        ranges = measure_ranges(module, [torch.from_numpy(tile)]) if number == "int8" else None
+        return OpenVinoEngine(module, stride, number, ranges=ranges)
     if backend == "onnx":
         from detector.engine_onnx import OnnxEngine
 
-        return OnnxEngine(module, part.OUTPUT_STRIDE, torch.device("cpu"))
+        return OnnxEngine(module, stride, torch.device("cpu"))
     if precision == "contiguous":
         return PlainTorch(module)
     device = torch.device("cuda" if backend == "cuda" else "cpu")
-    return TorchEngine(module, part.OUTPUT_STRIDE, number, device)
+    return TorchEngine(module, stride, number, device)
 
 
 def measure(kind: str, network: str, shape: list[int], repeats: int, reference: Path) -> None:
     """Print one line of the table; the first one's scores are what the others are compared with."""
-    engine = engine_of(kind, network)
     tile = np.random.default_rng(0).standard_normal((1, 1, *shape), np.float32)
+    engine = engine_of(kind, network, tile)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     scores = engine(tile)
@@ -94,15 +98,15 @@ def measure(kind: str, network: str, shape: list[int], repeats: int, reference: 
 def main() -> None:
     """Print the table, one process per line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--network", default="unet_half", help="a module of detector/networks")
+    parser.add_argument("--network", default="shuffle_unet", help="a preset of configs/model")
     parser.add_argument("--tile", nargs=3, type=int, default=[96, 160, 160])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", help=argparse.SUPPRESS)
+    parser.add_argument("--only", nargs="*", help="lines, such as torch-fp32 openvino-int8 (all)")
     parser.add_argument("--reference", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.only:
+    if arguments.reference:
         measure(
-            arguments.only,
+            arguments.only[0],
             arguments.network,
             arguments.tile,
             arguments.repeats,
@@ -111,7 +115,9 @@ def main() -> None:
         return
     kinds = ["torch-contiguous", "torch-fp32", "onnx-fp32", "openvino-fp32"]
     kinds += ["torch-bf16", "openvino-bf16"] if cpu_has_bf16() else []
+    kinds += ["openvino-int8"] if cpu_has_int8() else []
     kinds += ["cuda-fp32", "cuda-bf16"] if torch.cuda.is_available() else []
+    kinds = arguments.only or kinds
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, ", end="")
     print(f"{arguments.network}, one tile of {'x'.join(map(str, arguments.tile))} voxels\n")
     print("| engine | first call, s | best, s | Mvoxel/s | peak bytes/voxel | rms difference |")

@@ -6,8 +6,9 @@ Each preset is trained on the first RUNS runs of the project TRAIN; the run afte
 quantile table; it is judged on the runs of JUDGE. On a CPU the challenge's crops and batches would
 leave time for few steps, so each step sees two crops of about 150,000 voxels; all else is as the
 preset says. Printed: one row per preset, with weighted F4 at the best possible thresholds, F4 by
-class, parameters, cost and speed; then the best pair and the best triple among the best presets,
-with scores as they are and with scores matched. What is done is kept in WORK: run again, it goes
+class, parameters, cost and speed, and F4 and speed of the same weights in int8, where the CPU has
+it; then the best pair and the best triple among the best presets, with scores as they are and with
+scores matched. What is done is kept in WORK: run again, it goes
 on. Run it with nothing else on the machine.
 
 A preset that gets nowhere in that time still learns: tests/detector/test_presets.py trains each,
@@ -29,12 +30,13 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from cryo_pick.candidates import Candidates
-from cryo_pick.config import compose
+from cryo_pick.config import Config, compose
 from cryo_pick.overrides import group_options
 from cryo_pick.pipeline.dataset import DataRun, Dataset, load_dataset
 from cryo_pick.pipeline.heatmaps import find_candidates
+from cryo_pick.pipeline.int8_ranges import int8_ranges
 from detector.candidates import heatmap_candidates
-from detector.engine import make_engine
+from detector.engine import Engine, make_engine, precision_in_force
 from detector.heatmap import Heatmap
 from detector.members import HEATMAP_STRIDE, at_heatmap_stride, coarsen
 from detector.parts import output_stride
@@ -74,7 +76,9 @@ def main() -> None:
     judge = Dataset(judge.types, dict(list(judge.runs.items())[: args.judge_runs]))
     print(
         "| preset | weighted F4 | F4 by class | parameters | kFLOP per voxel | crop | steps "
-        "| training Mvoxel/s | inference s per 100 Mvoxel |\n" + "|---" * 9 + "|",
+        "| training Mvoxel/s | inference s per 100 Mvoxel | in int8 | weighted F4 in int8 |\n"
+        + "|---" * 11
+        + "|",
         flush=True,
     )
     scores = {n: _one(n, args, data, runs, judge, args.work / n) for n in args.presets}
@@ -125,29 +129,45 @@ def _trained_and_judged(
         folder / "work", target=config.target,
     )  # fmt: skip
     trained = result.steps * config.train.optimizer.batch_size * np.prod(crop) / result.seconds
-    engine = at_heatmap_stride(
-        make_engine(module, config.infer, output_stride(config.model.network))
-    )
+    stride = output_stride(config.model.network)
+    engine = at_heatmap_stride(make_engine(module, config.infer, stride))
     calibration, _ = find_candidates(
         runs[args.runs].tomogram, [engine], data.types, config.infer, config.candidates
     )
     np.save(folder / "table.npy", fit_table([_at_stride(calibration)]))
-    found, seconds, voxels = {}, 0.0, 0
-    for run, record in judge.runs.items():
-        started = time.monotonic()
-        heatmap, found[run] = find_candidates(
-            record.tomogram, [engine], data.types, config.infer, config.candidates
-        )
-        seconds += time.monotonic() - started
-        voxels += int(np.prod(record.tomogram.shape))
-        np.save(folder / f"{run}.npy", _at_stride(heatmap))
+    found, seconds = _judged(engine, config, judge, folder)
     per_class, score = best_f4(found, judge)
+    rounded = "- | -"
+    ranges = int8_ranges(
+        module, stride, [r.tomogram for r in runs[: args.runs]], config.infer.depth
+    )
+    if precision_in_force(config.infer, bool(ranges)) == "int8":
+        engine = at_heatmap_stride(make_engine(module, config.infer, stride, ranges=ranges))
+        found, int8_seconds = _judged(engine, config, judge, None)
+        rounded = f"{int8_seconds:.1f} | {best_f4(found, judge)[1]:.3f}"
     count = sum(p.numel() for p in module.parameters()) / 1e6
     return score, (
         f"| {name} | {score:.3f} | {_line(per_class)} | {count:.2f} M "
         f"| {_flops_per_voxel(module, crop) / 1e3:.1f} | {'x'.join(map(str, crop))} "
-        f"| {result.steps} | {trained / 1e6:.2f} | {seconds / voxels * 1e8:.1f} |"
+        f"| {result.steps} | {trained / 1e6:.2f} | {seconds:.1f} | {rounded} |"
     )
+
+
+def _judged(
+    engine: Engine, config: Config, judge: Dataset, folder: Path | None
+) -> tuple[dict[str, Candidates], float]:
+    """Candidates by run, and seconds per 100 Mvoxel; heatmaps go to the folder if there is one."""
+    found, seconds, voxels = {}, 0.0, 0
+    for run, record in judge.runs.items():
+        started = time.monotonic()
+        heatmap, found[run] = find_candidates(
+            record.tomogram, [engine], judge.types, config.infer, config.candidates
+        )
+        seconds += time.monotonic() - started
+        voxels += int(np.prod(record.tomogram.shape))
+        if folder is not None:
+            np.save(folder / f"{run}.npy", _at_stride(heatmap))
+    return found, seconds / voxels * 1e8
 
 
 def _best_ensemble(

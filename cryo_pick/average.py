@@ -75,6 +75,8 @@ def average_networks(paths: Sequence[Path], package: str, out: Path) -> NetworkS
     )
     module.load_state_dict(average_states([m.state_dict() for m, _ in loaded]))
     seen = tuple(dict.fromkeys(run for _, spec in loaded for run in spec.trained_on))
-    spec = replace(first, trained_on=seen, extra={"averaged": [p.name for p in paths]})
+    averaged = {"averaged": [p.name for p in paths]}
+    # What goes into the layers of the mean was not measured.
+    spec = replace(first, trained_on=seen, extra=averaged, int8_ranges={})
     save_network(out, module, spec)
     return spec

@@ -93,7 +93,7 @@ class OpenVinoEngine:
         if kept is not None:
             self._model = kept
             return
-        self._model = self._core.read_model(model) if model else _convert(network, edge)
+        self._model = self._core.read_model(model) if model else convert_network(network, edge)
         shape = (1, 1, edge, longer, edge)
         check_against_torch(self, network, shape, precision)
         if key:
@@ -154,7 +154,7 @@ def write_openvino(
         If OpenVINO can't convert it.
     """
     network = _converted_as(module, precision, ranges or {})
-    model = _convert(network, check_shape(multiple)[0])
+    model = convert_network(network, check_shape(multiple)[0])
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
@@ -164,7 +164,7 @@ def _converted_as(module: nn.Module, precision: Precision, ranges: Ranges) -> nn
     return rounded(plain, ranges).eval() if precision == "int8" else plain
 
 
-def _convert(module: nn.Module, edge: int) -> Any:
+def convert_network(module: nn.Module, edge: int) -> Any:
     """The network as an OpenVINO model, traced on a cube of `edge` voxels.
 
     A mean becomes one output per member, since OpenVINO would add them in bf16.

@@ -30,9 +30,11 @@ from detector.convolution_speed import (
     fastest_convolution,
     own_convolutions,
 )
-from detector.engine import Engine, make_engine, precision_in_force
+from detector.engine import make_engine, precision_in_force
 from detector.engine_torch import autocast
 from detector.infer import predict_heatmap
+from detector.int8 import measure_ranges
+from detector.network_geometry import kept_geometry
 from detector.parts import LOSSES, output_stride
 from detector.peaks import find_peaks
 from detector.tiles import Shape, round_up
@@ -77,12 +79,18 @@ class Measured:
 
 def bench_infer(config: Config, size: Shape, repeats: int) -> list[Measured]:
     """A volume through the detector: all of it, and its network on one tile alone."""
-    engine, module = _engine(config)
-    device, precision = choose_device(config.infer.accelerator), precision_in_force(config.infer)
+    module = build_detector(config.model, len(CZII_TYPES), 0).eval()
+    stride = output_stride(config.model.network)
+    ranges = _ranges_of_noise(module, stride)
+    engine = make_engine(module, config.infer, stride, ranges=ranges)
+    device = choose_device(config.infer.accelerator)
+    # What OpenVINO doesn't run is not in int8.
+    rounded = bool(ranges) and engine.name.startswith("OpenVINO")
+    precision = precision_in_force(config.infer, rounded)
     multiple = engine.geometry.multiple
     d, h, w = (round_up(n, multiple) for n in size)
     volume = np.random.default_rng(0).standard_normal((d, h, w), np.float32)
-    k, stride = engine.geometry.n_classes, engine.output_stride
+    k = engine.geometry.n_classes
     tile = volume[None, None]
     flops, voxels = count_flops(module, tile.shape), float(volume.size)
     turns = []
@@ -173,6 +181,7 @@ def bench_thresholds(n_candidates: int, repeats: int) -> list[Measured]:
     ]
 
 
-def _engine(config: Config) -> tuple[Engine, nn.Module]:
-    module = build_detector(config.model, len(CZII_TYPES), 0).eval()
-    return make_engine(module, config.infer, output_stride(config.model.network)), module
+def _ranges_of_noise(module: nn.Module, stride: int) -> dict[str, tuple[float, float]]:
+    """What int8 needs, so that an untrained network runs as a trained one does."""
+    edge = max(64, kept_geometry(module, stride).multiple)
+    return measure_ranges(module, [torch.randn(1, 1, edge, edge, edge)])

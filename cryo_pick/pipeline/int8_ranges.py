@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,7 +51,7 @@ def int8_ranges(
         By the layer's name; empty if int8 would change too much of the heatmap, or the tomograms
         are too small for it.
     """
-    tiles = list(_tiles(tomograms, kept_geometry(module, stride).multiples, depth))
+    tiles = calibration_tiles(module, stride, tomograms, depth)
     if not tiles:
         logger.info("no tomogram is large enough to measure what int8 needs: it will not be used")
         return {}
@@ -72,13 +72,18 @@ def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _tiles(
-    tomograms: Sequence[Tomogram], multiples: Sequence[int], depth: int | None
-) -> Iterator[Tensor]:
-    """The middle of each tomogram."""
+def calibration_tiles(
+    module: nn.Module, stride: int, tomograms: Sequence[Tomogram], depth: int | None
+) -> list[Tensor]:
+    """The middle of each of the first tomograms that is large enough, (1, 1, d, h, w).
+
+    The arguments are those of :func:`int8_ranges`.
+    """
+    multiples = kept_geometry(module, stride).multiples
     most = (min(TILE[0], depth or TILE[0]), *TILE[1:])
-    for tomogram in tomograms[:TOMOGRAMS]:
-        box = middle_box(tomogram.shape, most, multiples)
-        if box is not None:
-            tile = np.ascontiguousarray(tomogram.volume[box], np.float32)
-            yield torch.from_numpy(tile)[None, None]
+    boxes = [(t, middle_box(t.shape, most, multiples)) for t in tomograms[:TOMOGRAMS]]
+    return [
+        torch.from_numpy(np.ascontiguousarray(t.volume[box], np.float32))[None, None]
+        for t, box in boxes
+        if box is not None
+    ]

@@ -12,7 +12,10 @@ PARAMS = {"channels": [8], "blocks": [1]}
 def saved(path, seed, classes=("a",), runs=("r",), **params):
     torch.manual_seed(seed)
     module = build(len(classes), **(PARAMS | params))
-    spec = NetworkSpec("detector.networks", "shuffle_unet", PARAMS | params, classes, 10.0, runs)
+    spec = NetworkSpec(
+        "detector.networks", "shuffle_unet", PARAMS | params, classes, 10.0, runs,
+        int8_ranges={"head": (0.0, 1.0)},
+    )  # fmt: skip
     save_network(path, module, spec)
     return module
 
@@ -36,6 +39,7 @@ def test_checkpoints_become_one_network(tmp_path, capsys):
     assert "detector.safetensors" in capsys.readouterr().out
     module, spec = load_network(tmp_path / "mean" / "detector", "detector.networks")
     assert spec.trained_on == ("x", "y", "z")
+    assert spec.int8_ranges == {}  # each had its own; nobody measured those of the mean
     weight = "head.weight"
     expected = torch.stack([m.state_dict()[weight] for m in modules]).mean(0)
     torch.testing.assert_close(module.state_dict()[weight], expected)

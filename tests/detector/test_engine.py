@@ -224,8 +224,8 @@ def test_a_network_that_openvino_gets_wrong_goes_to_torch(monkeypatch, caplog):
             other[0].weight.mul_(-1)
         return convert(other.eval(), edge)
 
-    convert = engine_openvino._convert
-    monkeypatch.setattr(engine_openvino, "_convert", convert_another)
+    convert = engine_openvino.convert_network
+    monkeypatch.setattr(engine_openvino, "convert_network", convert_another)
     with caplog.at_level(logging.WARNING):
         engine = make_engine(small_network(), InferSettings(accelerator="cpu"), 2)
     assert engine.name.startswith("torch")

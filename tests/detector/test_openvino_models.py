@@ -33,13 +33,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def conversions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with each conversion."""
     done: list[int] = []
-    convert = engine_openvino._convert
+    convert = engine_openvino.convert_network
 
     def counted(module: nn.Module, edge: int) -> object:
         done.append(edge)
         return convert(module, edge)
 
-    monkeypatch.setattr(engine_openvino, "_convert", counted)
+    monkeypatch.setattr(engine_openvino, "convert_network", counted)
     return done
 
 
@@ -75,8 +75,10 @@ def test_a_damaged_model_is_converted_again(
 
 
 def test_what_differs_from_torch_is_not_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    convert = engine_openvino._convert
-    monkeypatch.setattr(engine_openvino, "_convert", lambda _, edge: convert(network(seed=2), edge))
+    convert = engine_openvino.convert_network
+    monkeypatch.setattr(
+        engine_openvino, "convert_network", lambda _, edge: convert(network(seed=2), edge)
+    )
     with pytest.raises(UnsupportedNetwork, match="differs from torch"):
         engine(network())
     assert not cache.exists()

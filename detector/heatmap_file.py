@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryo_pick.cache import allocate
 from cryo_pick.mapped import box_of, read_box
+from cryo_pick.unnamed_file import UnnamedFile
 from detector.tiles import Shape
 
 _DTYPE = np.dtype(np.float16)
@@ -38,12 +37,7 @@ class HeatmapFile:
     def __init__(self, n_classes: int, cells: Shape, folder: Path | None = None) -> None:
         self.shape = (n_classes, *cells)
         self._volume_bytes = _DTYPE.itemsize * int(np.prod(cells))
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        try:
-            allocate(self._file.fileno(), n_classes * self._volume_bytes)
-        except OSError:
-            self._file.close()
-            raise
+        self._file = UnnamedFile(n_classes * self._volume_bytes, folder)
 
     def __enter__(self) -> Self:
         return self
@@ -55,9 +49,8 @@ class HeatmapFile:
         """Put (k, n, h, w) values at plane `first` and the n - 1 after it."""
         plane = self._volume_bytes // self.shape[1]
         for index, values in enumerate(slab):
-            self._file.seek(index * self._volume_bytes + first * plane)
-            self._file.write(np.ascontiguousarray(values, _DTYPE).data)
-        self._file.flush()  # a reader maps the file
+            offset = index * self._volume_bytes + first * plane
+            self._file.write(offset, np.ascontiguousarray(values, _DTYPE))
 
     def __getitem__(self, index: Any) -> NDArray[np.float16]:
         """A copy of a box of all classes: ``heatmap[:, z0:z1, y0:y1, x0:x1]``."""
@@ -67,6 +60,7 @@ class HeatmapFile:
             raise IndexError(f"Expected [:, z0:z1, y0:y1, x0:x1], but got {index}.")
         k, d, h, w = self.shape
         parts = [
-            read_box(self._file, _DTYPE, i * self._volume_bytes, (d, h, w), box) for i in range(k)
+            read_box(self._file.file, _DTYPE, i * self._volume_bytes, (d, h, w), box)
+            for i in range(k)
         ]
         return np.stack(parts)

@@ -7,15 +7,16 @@ where the slab lies.
 
 from __future__ import annotations
 
-import tempfile
+import itertools
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryo_pick.cache import allocate
+from cryo_pick.unnamed_file import UnnamedFile
 from detector.tiles import Shape
 
 PLANES_AT_ONCE, BYTES_AT_ONCE = 8, 2**25
@@ -85,7 +86,7 @@ class MemorySlab:
 
 
 class FileSlab:
-    """A slab in a file without a name, whose planes are mapped only while they are added to.
+    """A slab in a file without a name, of which a few rows or planes are in memory at a time.
 
     Parameters
     ----------
@@ -103,12 +104,7 @@ class FileSlab:
     def __init__(self, n_classes: int, shape: Shape, folder: Path | None = None) -> None:
         self._n_classes, self._shape = n_classes, shape
         self._start = 0  # where the first plane lies; planes follow each other in a ring
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        try:
-            allocate(self._file.fileno(), 4 * n_classes * int(np.prod(shape)))
-        except OSError:
-            self._file.close()
-            raise
+        self._file = UnnamedFile(4 * n_classes * math.prod(shape), folder)
 
     def __enter__(self) -> Self:
         return self
@@ -116,37 +112,36 @@ class FileSlab:
     def __exit__(self, *error: object) -> None:
         self._file.close()
 
-    def _mapped(
-        self, index: int, first: int, n: int
-    ) -> Iterator[tuple[slice, np.memmap[Any, np.dtype[np.float32]]]]:
-        """Planes `first` to `first + n` of a class, in two parts where the ring closes."""
+    def _offset(self, index: int, plane: int, row: int = 0) -> int:
+        """Byte of the first cell of a row of a plane of a class."""
         depth, height, width = self._shape
-        at = (self._start + first) % depth
-        until = min(n, depth - at)
-        for low, high, place in ((0, until, at), (until, n, 0)):
-            if high > low:
-                offset = 4 * (index * depth + place) * height * width
-                shape = (high - low, height, width)
-                yield slice(low, high), np.memmap(self._file, np.float32, "r+", offset, shape)
+        place = (self._start + plane) % depth
+        return 4 * (((index * depth + place) * height + row) * width)
 
     def add(self, y: int, x: int, values: NDArray[np.float32], weights: Weights) -> None:
         """Add a tile's values (k, d, h, w), as deep as the slab, at row y and column x."""
         height, width = values.shape[2:]
+        rows = np.empty((height, self._shape[2]), np.float32)
+        factors = weights[1][:, None] * weights[2]
         for index, channel in enumerate(values):
-            for part, planes in self._mapped(index, 0, len(channel)):
-                target = planes[None, :, y : y + height, x : x + width]
-                add_weighted(target, channel[None, part], (weights[0][part], *weights[1:]))
+            for plane, (part, weight) in enumerate(zip(channel, weights[0], strict=True)):
+                # Whole rows: one read and one write, where a map has a page fault every row.
+                offset = self._offset(index, plane, y)
+                self._file.read(offset, rows)
+                _add_plane(rows[:, x : x + width], part, factors, weight)
+                self._file.write(offset, rows)
 
     def take(self, n: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """The first n planes, a few at a time; then the slab moves on by n."""
         at_once = planes_at_once(self._n_classes, *self._shape[1:])
+        nothing = np.zeros(self._shape[1:], np.float32)
         for first in range(0, n, at_once):
             count = min(at_once, n - first)
             values = np.empty((self._n_classes, count, *self._shape[1:]), np.float32)
-            for index in range(self._n_classes):
-                for part, planes in self._mapped(index, first, count):
-                    values[index, part] = planes
-                    planes[:] = 0
+            for index, number in itertools.product(range(self._n_classes), range(count)):
+                offset = self._offset(index, first + number)
+                self._file.read(offset, values[index, number])
+                self._file.write(offset, nothing)
             yield first, values
         self._start = (self._start + n) % self._shape[0]
 
@@ -162,11 +157,20 @@ def add_weighted(sums: NDArray[np.float32], values: NDArray[np.float32], weights
         Changed in place. Cut to +-15, far from where heatmap values are.
     weights : (d,), (h,), (w,) arrays
     """
-    plane = weights[1][:, None] * weights[2]
+    factors = weights[1][:, None] * weights[2]
     for channel, total in zip(values, sums, strict=True):
         for part, target, weight in zip(channel, total, weights[0], strict=True):
-            np.clip(part, -_LIMIT, _LIMIT, out=part)
-            part *= plane * (weight / _QUANTUM)
-            np.rint(part, out=part)
-            part *= np.float32(_QUANTUM)
-            target += part
+            _add_plane(target, part, factors, weight)
+
+
+def _add_plane(
+    target: NDArray[np.float32],
+    part: NDArray[np.float32],
+    factors: NDArray[np.float32],
+    weight: np.float32,
+) -> None:
+    np.clip(part, -_LIMIT, _LIMIT, out=part)
+    part *= factors * (weight / _QUANTUM)
+    np.rint(part, out=part)
+    part *= np.float32(_QUANTUM)
+    target += part

@@ -230,21 +230,21 @@ def pick_tomogram(
 ) -> tuple[Candidates, list[str]]:
     """Candidates of one tomogram, scored by every stage of the picker, and what to warn of.
 
-    The tomogram is read piece by piece where it is large beside `infer.memory`, and its heatmap
-    lies in a file.
+    Where the tomogram is large beside `infer.memory`, it is decoded into a file and read piece by
+    piece; its heatmap lies in a file.
 
     Parameters
     ----------
     tomogram, picker
     folder
-        On whose disk the heatmap lies for a while; None: the system's folder for temporary files.
+        On whose disk they lie for a while; None: the system's folder for temporary files.
 
     Raises
     ------
     InputError
         If the volume can't be used, or its voxel spacing is too far from the bundle's.
     """
-    with opened_within(tomogram, picker.infer.memory) as (opened, memory):
+    with opened_within(tomogram, picker.infer.memory, folder) as (opened, memory):
         statistics = checked_statistics(opened)
         warnings = warnings_of(opened, statistics, picker.bundle.intensity, picker.bundle.tomo_type)
         opened = _at_spacing(opened, picker.bundle.voxel_spacing, warnings)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import zarr
 
@@ -15,6 +16,7 @@ from cryo_pick.formats.zarr_volume import ZarrVolume
 from cryo_pick.mapped import MappedVolume, is_whole_map
 from cryo_pick.memory import parse_memory
 from cryo_pick.normalize import IntensityStatistics, statistics_by_blocks
+from cryo_pick.spooled import SpooledVolume
 from cryo_pick.tomogram import Tomogram
 
 logger = logging.getLogger(__name__)
@@ -26,17 +28,22 @@ _PLANES_BYTES = 32 * 2**20
 
 
 @contextmanager
-def opened_within(tomogram: Tomogram, memory: str) -> Iterator[tuple[Tomogram, str]]:
+def opened_within(
+    tomogram: Tomogram, memory: str, folder: Path | None = None
+) -> Iterator[tuple[Tomogram, str]]:
     """The tomogram as it is best read, and the memory that is left for everything else.
 
-    A zarr array that is small beside the memory is decoded once; of a larger one, chunks are
-    decoded where they are needed. A memory-mapped file is mapped a few planes at a time.
+    A zarr array that is small beside the memory is decoded into it; a larger one into a file, or,
+    where the disk has no room for it, chunk by chunk where they are needed. A memory-mapped file is
+    mapped a few planes at a time.
 
     Parameters
     ----------
     tomogram
     memory
         Such as ``2GB``.
+    folder
+        On whose disk that file lies for a while; None: the system's folder for temporary files.
 
     Raises
     ------
@@ -61,8 +68,17 @@ def opened_within(tomogram: Tomogram, memory: str) -> Iterator[tuple[Tomogram, s
                 "smaller chunks would not", volume.where, chunk / 1e9, memory,
             )  # fmt: skip
         at_once = max(1, min(8, int(_CHUNKS_SHARE * budget / chunk)))
-        with zarr.config.set({"async.concurrency": at_once}):
-            yield tomogram, memory
+        with zarr.config.set({"async.concurrency": at_once}), ExitStack() as stack:
+            try:
+                spooled = SpooledVolume(volume, folder, int(_CHUNKS_SHARE * budget))
+            except OSError as error:
+                logger.info(
+                    "%s: no room to decode it into a file (%s): its chunks are decoded as often as "
+                    "they are needed, which takes longer", volume.where, error.strerror or error,
+                )  # fmt: skip
+                yield tomogram, memory
+            else:
+                yield replace(tomogram, volume=stack.enter_context(spooled)), memory
 
 
 def checked_statistics(tomogram: Tomogram) -> IntensityStatistics:

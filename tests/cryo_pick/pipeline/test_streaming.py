@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from cryo_pick.normalize import intensity_statistics, normalize
 from cryo_pick.pipeline.heatmaps import find_candidates
 from cryo_pick.pipeline.predict import Picker, load_picker, pick_tomogram
 from cryo_pick.pipeline.reading import opened_within
+from cryo_pick.spooled import SpooledVolume
 from cryo_pick.tomogram import Tomogram
 from detector.settings import CandidatesSettings, InferSettings
 from refiner.score import score_candidates
@@ -79,10 +82,26 @@ def in_memory(volume: np.ndarray, picker: Picker):
 def test_picks_from_chunks_are_those_from_memory(stored, picker, in_memory, memory, tmp_path):
     asked = replace(picker, infer=replace(picker.infer, memory=memory))
     with opened_within(opened(stored), memory) as (tomogram, left):
-        assert isinstance(tomogram.volume, ZarrVolume) == (memory == "1MB")
+        assert isinstance(tomogram.volume, SpooledVolume) == (memory == "1MB")
         assert (left == memory) == (memory == "1MB")
     found, _ = pick_tomogram(opened(stored), asked, tmp_path)
     _same(found, in_memory)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_room_on_the_disk_chunks_are_decoded_where_they_are_needed(
+    stored, picker, in_memory, tmp_path, monkeypatch, caplog
+):
+    def full(size: int, folder: Path | None) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("cryo_pick.spooled.UnnamedFile", full)
+    caplog.set_level(logging.INFO)
+    with opened_within(opened(stored), "1MB", tmp_path) as (tomogram, _):
+        assert isinstance(tomogram.volume, ZarrVolume)
+    assert "No space left on device" in caplog.text
+    asked = replace(picker, infer=replace(picker.infer, memory="1MB"))
+    _same(pick_tomogram(opened(stored), asked, tmp_path)[0], in_memory)
     assert not list(tmp_path.iterdir())
 
 

@@ -48,7 +48,7 @@ class UnnamedFile:
 
     def write(self, offset: int, values: NDArray[Any]) -> None:
         """Put an array's numbers, in C order, at a byte."""
-        view = memoryview(np.ascontiguousarray(values)).cast("B")
+        view = np.ascontiguousarray(values).data.cast("B")
         self.file.seek(offset)
         while view:
             view = view[self.file.write(view) :]
@@ -61,7 +61,7 @@ class UnnamedFile:
         EOFError
             If the file ends before.
         """
-        view = memoryview(out).cast("B")
+        view = out.data.cast("B")
         self.file.seek(offset)
         while view:
             done = self.file.readinto(view)  # type: ignore[attr-defined]

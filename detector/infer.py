@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cryo_pick.buffers import Buffers
 from cryo_pick.errors import ConfigError, InputError
 from detector.engine import Engine
 from detector.heatmap import Heatmap, heatmap_to_voxel_index, voxel_to_heatmap_index
@@ -134,6 +135,7 @@ def heatmap_slabs(
     normalise: Normalise | None = None,
     progress: Progress | None = None,
     folder: Path | None = None,
+    buffers: Buffers | None = None,
     meanwhile: Callable[[], None] | None = None,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The heatmap in slabs of finished planes, from z = 0 up.
@@ -153,6 +155,8 @@ def heatmap_slabs(
     folder
         On whose disk the slab lies where the plan says so; None: the system's folder for temporary
         files.
+    buffers
+        Whose memory tiles and slab take; None: their own.
     meanwhile
         Called once, by another thread, while the network works on the first tile.
 
@@ -176,11 +180,11 @@ def heatmap_slabs(
     depth, height, width = plan.cells
     done = 0
     with (
-        FileSlab(k, shape, folder) if plan.on_disk else MemorySlab(k, shape) as slab,
+        FileSlab(k, shape, folder) if plan.on_disk else MemorySlab(k, shape, buffers) as slab,
         ThreadPoolExecutor(1, "add-tile") as adder,
     ):
         adding: Future[None] | None = None
-        tiles = tiles_read_ahead(volume, plan, normalise)
+        tiles = tiles_read_ahead(volume, plan, normalise, buffers)
         for (i, j, m), voxels in tiles:
             if meanwhile is not None and not done:
                 adder.submit(meanwhile)

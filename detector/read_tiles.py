@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cryo_pick.buffers import Buffers
 from cryo_pick.errors import InputError
 from cryo_pick.normalized import NormalizedVolume
 from detector.tile_plan import TilePlan
@@ -19,7 +20,7 @@ Normalise = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def tiles_read_ahead(
-    volume: Any, plan: TilePlan, normalise: Normalise | None
+    volume: Any, plan: TilePlan, normalise: Normalise | None, buffers: Buffers | None = None
 ) -> Generator[tuple[tuple[int, int, int], NDArray[np.float32]]]:
     """Every tile with its place in the grid, z slowest, one read ahead by a second thread.
 
@@ -31,6 +32,8 @@ def tiles_read_ahead(
         For this volume.
     normalise
         As for :func:`read_tile`.
+    buffers
+        Whose memory tiles take; None: their own.
 
     Yields
     ------
@@ -48,11 +51,12 @@ def tiles_read_ahead(
     grid = list(itertools.product(z_range, y_range, x_range))
 
     # By turns: a new array for each tile costs as much time as reading it.
-    buffers = itertools.cycle(np.empty(plan.tile, np.float32) for _ in range(min(2, len(grid))))
+    memory = Buffers() if buffers is None else buffers
+    turns = itertools.cycle(memory.take(f"tile {i}", plan.tile) for i in range(min(2, len(grid))))
 
     def read(place: tuple[int, int, int]) -> NDArray[np.float32]:
         z, y, x = (starts[i] for starts, i in zip(plan.starts, place, strict=True))
-        return read_tile(volume, (z, y, x), plan.tile, normalise, next(buffers))
+        return read_tile(volume, (z, y, x), plan.tile, normalise, next(turns))
 
     with ThreadPoolExecutor(1, "read-tile") as reader:
         coming = reader.submit(read, grid[0])

@@ -16,6 +16,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from cryo_pick.buffers import Buffers
 from cryo_pick.unnamed_file import UnnamedFile
 from detector.tiles import Shape
 
@@ -58,10 +59,14 @@ class MemorySlab:
     ----------
     n_classes, shape
         k and (d, h, w) in cells.
+    buffers
+        Whose memory it takes; None: its own.
     """
 
-    def __init__(self, n_classes: int, shape: Shape) -> None:
-        self._sums = np.zeros((n_classes, *shape), np.float32)
+    def __init__(self, n_classes: int, shape: Shape, buffers: Buffers | None = None) -> None:
+        self._sums = (buffers or Buffers()).take("slab", (n_classes, *shape))
+        self._sums.fill(0)
+        self._to_move = 0
 
     def __enter__(self) -> Self:
         return self
@@ -71,16 +76,24 @@ class MemorySlab:
 
     def add(self, y: int, x: int, values: NDArray[np.float32], weights: Weights) -> None:
         """Add a tile's values (k, d, h, w), as deep as the slab, at row y and column x."""
+        self._move()
         height, width = values.shape[2:]
         add_weighted(self._sums[:, :, y : y + height, x : x + width], values, weights)
 
     def take(self, n: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """The first n planes, a few at a time; then the slab moves on by n."""
+        self._move()
         k, _, height, width = self._sums.shape
         at_once = planes_at_once(k, height, width)
         for first in range(0, n, at_once):
             yield first, self._sums[:, first : min(first + at_once, n)]
-        depth = self._sums.shape[1]
+        self._to_move = n  # once more is added, if ever
+
+    def _move(self) -> None:
+        depth, n = self._sums.shape[1], self._to_move
+        if not n:
+            return
+        self._to_move = 0
         for plane in range(depth):  # forwards, so that nothing is overwritten before it moved
             self._sums[:, plane] = self._sums[:, plane + n] if plane + n < depth else 0
 

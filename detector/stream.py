@@ -6,6 +6,8 @@ that holds those and no others.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -67,10 +69,11 @@ class RollingPeaks:
         self._added += slab.shape[1]
         stop = self._added if self._added == self._depth else max(self._added - radius, 0)
         keep = max(stop - radius, 0)
-        for index, planes in enumerate(slab):
+
+        def add_class(index: int) -> None:
             # A class at a time: numpy is slow at this, and all at once would be a large block that
             # the allocator keeps.
-            single = torch.from_numpy(planes).float().numpy()
+            single = torch.from_numpy(slab[index]).float().numpy()
             window = np.concatenate([self._held[index], single])
             if stop > self._searched:
                 within = (self._searched - self._first, stop - self._first)
@@ -78,12 +81,17 @@ class RollingPeaks:
                 places = found.places + np.array([self._first, 0, 0])
                 self._found[index].append(Peaks(found.classes + index, places, found.scores))
             self._held[index] = window[max(keep - self._first, 0) :].copy()
+
+        # Classes side by side: a few planes of one are too few to share out.
+        with ThreadPoolExecutor(1 if self._gpu else min(os.cpu_count() or 1, 8)) as pool:
+            for work in [pool.submit(add_class, index) for index in range(len(slab))]:
+                work.result()
         self._first = max(keep, self._first)
         self._searched = max(stop, self._searched)
 
     def _search(self, window: NDArray[np.float32], planes: tuple[int, int]) -> Peaks:
         if self._gpu is None:
-            return find_peaks(window, self._threshold, self._kernel, planes=planes)
+            return find_peaks(window, self._threshold, self._kernel, threads=1, planes=planes)
         from detector.peaks_torch import find_peaks_on
 
         return find_peaks_on(self._gpu, window, self._threshold, self._kernel, planes)

@@ -186,7 +186,7 @@ class GuardedStore(WrapperStore[Store]):
         value = await super().get(key, prototype, byte_range)
         if value is not None:
             try:
-                coding.check(memoryview(value.as_numpy_array()), byte_range is None)
+                coding.check(value.as_numpy_array().data, byte_range is None)
             except ValueError as error:
                 raise InputError(
                     f"{where}: chunk file {key} would expand beyond its voxels ({error}); "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.core.buffer import default_buffer_prototype
 
 from cryo_pick.errors import InputError
 from cryo_pick.formats.location import Location
@@ -76,8 +78,13 @@ class ZarrVolume:
             If a chunk can't be read or decoded. A chunk that is missing reads as zeros;
             :meth:`check_chunks` finds those.
         """
-        try:
+        with self._named_errors():
             return np.asarray(self.array[index])
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
         except (IndexError, InputError):
             raise
         except Exception as error:  # every codec and store has errors of its own
@@ -86,6 +93,22 @@ class ZarrVolume:
                 f"{self.where}: can't read the voxels of {self.location} "
                 f"({type(error).__name__}: {detail}); the file is damaged or cut short"
             ) from error
+
+    def read_into(self, out: NDArray[Any]) -> None:
+        """Write all voxels to an array of the same shape, without another copy of them.
+
+        Raises
+        ------
+        InputError
+            As slicing does.
+        """
+        if out.dtype != self.dtype:
+            out[...] = self[:]
+            return
+        with self._named_errors():
+            like: Any = out  # zarr's type for arrays asks for more than numpy says it has
+            buffer = default_buffer_prototype().nd_buffer.from_ndarray_like(like)
+            self.array.get_basic_selection(..., out=buffer)
 
     @property
     def block_shape(self) -> tuple[int, int, int]:

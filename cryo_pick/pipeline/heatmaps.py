@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from cryo_pick.buffers import Buffers
 from cryo_pick.candidates import Candidates
 from cryo_pick.errors import InputError
 from cryo_pick.files import atomic_path
@@ -25,7 +28,7 @@ from detector.infer import check_engines, heatmap_slabs, predict_heatmap
 from detector.peaks import load_search
 from detector.settings import CandidatesSettings, InferSettings
 from detector.stream import PeakStream, peak_stream
-from detector.tile_plan import TilePlan, plan_tiles
+from detector.tile_plan import plan_tiles
 
 
 def find_candidates(
@@ -50,6 +53,7 @@ def stream_candidates(
     infer: InferSettings,
     candidates: CandidatesSettings,
     folder: Path | None = None,
+    buffers: Buffers | None = None,
 ) -> Iterator[tuple[HeatmapFile, Candidates]]:
     """The same candidates without the heatmap in memory: it lies in a file while this is open.
 
@@ -63,6 +67,8 @@ def stream_candidates(
         As for :func:`find_candidates`.
     folder
         On whose disk the file lies; None: the system's folder for temporary files.
+    buffers
+        Whose memory tiles and slab take; None: their own.
     """
     infer = replace(infer, views=infer.views or 1)
     stride = engines[0].output_stride
@@ -72,7 +78,12 @@ def stream_candidates(
     gpu = device if device.type == "cuda" else None
     peaks = peak_stream(candidates, len(types), plan.cells, stride, gpu)
     with HeatmapFile(len(types), plan.cells, folder) as file:
-        _stream(tomogram, engines, plan, infer.views or 1, file, peaks, folder)
+        slabs = heatmap_slabs(
+            tomogram.volume, engines, plan, infer.views or 1, folder=folder, buffers=buffers,
+            meanwhile=load_search,
+        )  # fmt: skip
+        _keep_and_search(slabs, file, peaks)
+        del slabs  # and with them tiles and slab
         yield (
             file,
             candidates_of_peaks(
@@ -87,23 +98,20 @@ def stream_candidates(
         )
 
 
-def _stream(
-    tomogram: Tomogram,
-    engines: Sequence[Engine],
-    plan: TilePlan,
-    views: int,
-    file: HeatmapFile,
-    peaks: PeakStream,
-    folder: Path | None,
+def _keep_and_search(
+    slabs: Iterable[tuple[int, NDArray[np.float32]]], file: HeatmapFile, peaks: PeakStream
 ) -> None:
-    """Fill the file and search it; a function, so that tiles and slab are gone when it ends."""
-    for first, slab in heatmap_slabs(
-        tomogram.volume, engines, plan, views, folder=folder, meanwhile=load_search
-    ):
-        # What is searched is what the refiner will see. numpy rounds on one core, slowly.
-        rounded = torch.from_numpy(slab).half().numpy()
-        file.write(first, rounded)
-        peaks.add(rounded)
+    """Write slabs to the file and search them, while the next one is made ready."""
+    with ThreadPoolExecutor(2, "heatmap") as pool:
+        before: list[Future[None]] = []
+        for first, slab in slabs:
+            # What is searched is what the refiner will see. numpy rounds on one core, slowly.
+            rounded = torch.from_numpy(slab).half().numpy()
+            for work in before:
+                work.result()  # one slab waits at most, and they are searched in order
+            before = [pool.submit(file.write, first, rounded), pool.submit(peaks.add, rounded)]
+        for work in before:
+            work.result()
 
 
 def write_heatmap(path: Path, heatmap: Heatmap) -> None:

@@ -12,11 +12,12 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 
+from cryo_pick.buffers import Buffers
 from cryo_pick.cache import stored_key
 from cryo_pick.candidates import Candidates
 from cryo_pick.errors import ConfigError, InputError
@@ -92,10 +93,13 @@ class Picker(PickerPlan):
         Detectors.
     refiners
         Empty for one stage.
+    buffers
+        Memory that one tomogram after the other is picked in.
     """
 
     engines: tuple[Engine, ...]
     refiners: tuple[PatchEngine, ...]
+    buffers: Buffers = field(default_factory=Buffers, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -244,14 +248,21 @@ def pick_tomogram(
     InputError
         If the volume can't be used, or its voxel spacing is too far from the bundle's.
     """
-    with opened_within(tomogram, picker.infer.memory, folder) as (opened, memory):
+    reading = opened_within(tomogram, picker.infer.memory, folder, picker.buffers)
+    with reading as (opened, memory):
         statistics = checked_statistics(opened)
         warnings = warnings_of(opened, statistics, picker.bundle.intensity, picker.bundle.tomo_type)
         opened = _at_spacing(opened, picker.bundle.voxel_spacing, warnings)
         normalised = replace(opened, volume=NormalizedVolume(opened.volume, statistics))
         infer = replace(picker.infer, memory=memory)
         with stream_candidates(
-            normalised, picker.engines, picker.bundle.types, infer, picker.candidates, folder
+            normalised,
+            picker.engines,
+            picker.bundle.types,
+            infer,
+            picker.candidates,
+            folder,
+            picker.buffers,
         ) as (heatmap, found):
             if picker.refiners:
                 found = score_candidates(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import zarr
 
+from cryo_pick.buffers import Buffers
 from cryo_pick.errors import InputError
 from cryo_pick.formats.zarr_volume import ZarrVolume
 from cryo_pick.mapped import MappedVolume, is_whole_map
@@ -29,7 +30,10 @@ _PLANES_BYTES = 32 * 2**20
 
 @contextmanager
 def opened_within(
-    tomogram: Tomogram, memory: str, folder: Path | None = None
+    tomogram: Tomogram,
+    memory: str,
+    folder: Path | None = None,
+    buffers: Buffers | None = None,
 ) -> Iterator[tuple[Tomogram, str]]:
     """The tomogram as it is best read, and the memory that is left for everything else.
 
@@ -44,6 +48,8 @@ def opened_within(
         Such as ``2GB``.
     folder
         On whose disk that file lies for a while; None: the system's folder for temporary files.
+    buffers
+        Where the voxels go that are decoded into memory; None: to new memory.
 
     Raises
     ------
@@ -59,7 +65,9 @@ def opened_within(
         volume.check_chunks()
         n_bytes = 4 * math.prod(volume.shape)
         if n_bytes <= WHOLE * budget:
-            yield replace(tomogram, volume=tomogram.array()), f"{budget - n_bytes}B"
+            whole = (buffers or Buffers()).take("volume", volume.shape)
+            volume.read_into(whole)
+            yield replace(tomogram, volume=whole), f"{budget - n_bytes}B"
             return
         chunk = math.prod(volume.array.chunks) * 4
         if chunk > _CHUNKS_SHARE * budget:

@@ -7,6 +7,7 @@ decoded three times and more, and again for the patches. A slice of a plain file
 from __future__ import annotations
 
 import math
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +29,7 @@ class SpooledVolume:
     folder
         On whose disk the file lies; None: the system's folder for temporary files.
     at_once
-        Bytes of decoded voxels to hold, or one chunk where that is more.
+        Bytes of voxels to decode at once, or one chunk where that is more; twice that is held.
 
     Raises
     ------
@@ -43,9 +44,17 @@ class SpooledVolume:
     def __init__(self, volume: ZarrVolume, folder: Path | None, at_once: int) -> None:
         self.shape, self.dtype = volume.shape, volume.dtype.newbyteorder("=")
         self._file = UnnamedFile(self.dtype.itemsize * math.prod(self.shape), folder)
+        boxes = _boxes(self.shape, volume.block_shape, at_once // self.dtype.itemsize)
         try:
-            for box in _boxes(self.shape, volume.block_shape, at_once // self.dtype.itemsize):
-                self._write(box, np.ascontiguousarray(volume[box], self.dtype))
+            with ThreadPoolExecutor(1, "spool") as writer:  # while the next ones are decoded
+                writing: Future[None] | None = None
+                for box in boxes:
+                    voxels = np.ascontiguousarray(volume[box], self.dtype)
+                    if writing is not None:
+                        writing.result()
+                    writing = writer.submit(self._write, box, voxels)
+                if writing is not None:
+                    writing.result()
         except BaseException:
             self._file.close()
             raise

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cryo_pick.hardware import Precision
+from detector import int8, subpixel
 from detector.int8 import Ranges, rounded
 from detector.mean_network import MeanNetwork, SeparateNetworks
 from detector.network_geometry import kept_geometry, kept_receptive_field
@@ -87,12 +88,13 @@ class OpenVinoEngine:
         self._shape: tuple[int, ...] = ()
         self._request: Any = None
         edge, longer = check_shape(self.geometry.multiple)
-        network = _converted_as(self._module, precision, ranges or {})
-        key = model_key(network, precision, f"stride {output_stride}") if keep else ""
+        how = f"stride {output_stride} ranges {sorted((ranges or {}).items())}"
+        key = model_key(self._module, precision, how, (int8, subpixel)) if keep else ""
         kept = kept_model(key) if key else None
         if kept is not None:
             self._model = kept
             return
+        network = _converted_as(self._module, precision, ranges or {})
         self._model = self._core.read_model(model) if model else convert_network(network, edge)
         shape = (1, 1, edge, longer, edge)
         check_against_torch(self, network, shape, precision)

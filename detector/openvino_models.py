@@ -14,8 +14,10 @@ import shutil
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -112,7 +114,7 @@ def convolution_seconds(model: Any, shape: tuple[int, ...], precision: str, repe
     return min(found[1:])
 
 
-def model_key(module: nn.Module, precision: str, shapes: str) -> str:
+def model_key(module: nn.Module, precision: str, how: str, code: Sequence[ModuleType] = ()) -> str:
     """What a converted and checked model is called after: all that it depends on.
 
     Parameters
@@ -121,12 +123,16 @@ def model_key(module: nn.Module, precision: str, shapes: str) -> str:
         With its weights.
     precision
         That it was compared with torch in.
-    shapes
-        Of its inputs, in words.
+    how
+        Shapes of its inputs, and what else matters, in words.
+    code
+        Modules whose code changes the network before it is converted.
     """
     device = openvino_core().get_property("CPU", "FULL_DEVICE_NAME")
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(architecture(module, shapes).encode())
+    digest.update(architecture(module, how).encode())
+    for changed_by in code:
+        digest.update(Path(str(changed_by.__file__)).read_bytes())
     digest.update(f"{precision} {openvino.__version__} {device}".encode())
     for value in module.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())

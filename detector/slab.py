@@ -65,8 +65,7 @@ class MemorySlab:
 
     def __init__(self, n_classes: int, shape: Shape, buffers: Buffers | None = None) -> None:
         self._sums = (buffers or Buffers()).take("slab", (n_classes, *shape))
-        self._sums.fill(0)
-        self._to_move = 0
+        self._to_move = shape[0]  # all of it: what is in that memory counts for nothing
 
     def __enter__(self) -> Self:
         return self
@@ -94,8 +93,9 @@ class MemorySlab:
         if not n:
             return
         self._to_move = 0
-        for plane in range(depth):  # forwards, so that nothing is overwritten before it moved
-            self._sums[:, plane] = self._sums[:, plane + n] if plane + n < depth else 0
+        for plane in range(depth - n):  # forwards, so that nothing is overwritten before it moved
+            self._sums[:, plane] = self._sums[:, plane + n]
+        self._sums[:, depth - n :] = 0
 
 
 class FileSlab:

@@ -78,7 +78,7 @@ def opened_within(
         at_once = max(1, min(8, int(_CHUNKS_SHARE * budget / chunk)))
         with zarr.config.set({"async.concurrency": at_once}), ExitStack() as stack:
             try:
-                spooled = SpooledVolume(volume, folder, int(_CHUNKS_SHARE * budget))
+                spooled = SpooledVolume(volume, folder, int(_CHUNKS_SHARE * budget / 2))
             except OSError as error:
                 logger.info(
                     "%s: no room to decode it into a file (%s): its chunks are decoded as often as "

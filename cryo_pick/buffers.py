@@ -14,10 +14,13 @@ from numpy.typing import DTypeLike, NDArray
 
 
 class Buffers:
-    """Memory by name; none is held before it is asked for."""
+    """Memory by name, held from the second time that it is asked for.
+
+    So a single tomogram gives back what it no longer needs, and the second of many does not.
+    """
 
     def __init__(self) -> None:
-        self._kept: dict[str, NDArray[np.uint8]] = {}
+        self._kept: dict[str, NDArray[np.uint8] | None] = {}
 
     def take(
         self, name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float32
@@ -27,8 +30,11 @@ class Buffers:
         It is valid until the same name is asked for again. Memory that is more than twice as large
         as it has to be is given back.
         """
+        if name not in self._kept:
+            self._kept[name] = None
+            return np.empty(shape, dtype)
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        kept = self._kept.pop(name, None)
+        kept = self._kept.pop(name)
         if kept is None or not size <= kept.nbytes <= 2 * size:
             del kept  # before more is taken
             kept = np.empty(size, np.uint8)

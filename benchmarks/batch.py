@@ -1,10 +1,11 @@
 """Seconds per tomogram of `cryo-pick predict`: one alone, and a batch of 20.
 
-    python benchmarks/batch.py BUNDLE TOMOGRAM WORK [--count 20] [key=value ...]
+    python benchmarks/batch.py BUNDLE TOMOGRAM WORK [--count 20] [--repeats 5] [key=value ...]
 
 TOMOGRAM is an OME-Zarr, such as PROJECT/static/ExperimentRuns/RUN/VoxelSpacing10.012/denoised.zarr.
 The batch is so many copies of it, in WORK, which are deleted afterwards. Each line is one command,
-so its start-up counts; peak memory is the largest resident size of its process.
+so its start-up counts; peak memory is the largest resident size of its process. The one alone is
+run several times: its median is shown, and between what it lay.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import os
 import platform
 import shutil
+import statistics
 from pathlib import Path
 
 from memory import predicted
@@ -27,6 +29,7 @@ def main() -> None:
     parser.add_argument("tomogram", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=5, help="of one tomogram alone")
     arguments, settings = parser.parse_known_args()
     shape = "x".join(map(str, open_ome_zarr(arguments.tomogram).array.shape))
     folder, out = arguments.work / "batch", arguments.work / "batch-picks"
@@ -41,13 +44,18 @@ def main() -> None:
                 for i in range(count):
                     shutil.copytree(arguments.tomogram, folder / f"run{i:02}.zarr")
                 os.sync()
-            seconds, peak = predicted(
-                [str(source), "--model", arguments.bundle, "--out", str(out),
-                 "--overwrite", *settings]
-            )  # fmt: skip
+            words = [str(source), "--model", arguments.bundle, "--out", str(out), "--overwrite"]
+            runs = [
+                predicted([*words, *settings])
+                for _ in range(arguments.repeats if count == 1 else 1)
+            ]
+            times = sorted(seconds for seconds, _ in runs)
+            seconds, peak = statistics.median(times), max(peak for _, peak in runs)
+            between = f" ({times[0]:.1f} to {times[-1]:.1f})" if len(times) > 1 else ""
             each = seconds / count
             print(
-                f"| {count} | {seconds:.1f} | {each:.1f} | {peak:.2f} | {each * 500 / 3600:.1f} |",
+                f"| {count} | {seconds:.1f}{between} | {each:.1f} | {peak:.2f} "
+                f"| {each * 500 / 3600:.2f} |",
                 flush=True,
             )
     finally:

@@ -58,20 +58,16 @@ def main() -> None:
     shape = (1, 1, *args.tile)
     tile = np.random.default_rng(0).standard_normal(shape, np.float32)
     print(f"{platform.machine()}, {os.cpu_count()} processors, one tile of {args.tile} voxels\n")
-    print("| preset | format | transposed, s | plain where no more is multiplied | all plain |")
-    print("|---" * 5 + "|", flush=True)
+    print("| preset | format | transposed, s | plain, s |")
+    print("|---" * 4 + "|", flush=True)
     for name in args.presets:
         model = compose([f"model={name}"]).model
         module = build_detector(model, N_CLASSES, 0).eval()
         if not any(isinstance(m, nn.ConvTranspose3d) for m in module.modules()):
-            print(f"| {name} | has none | | | |")
+            print(f"| {name} | has none | | |")
             continue
         edge = check_shape(kept_geometry(module, output_stride(model.network)).multiple)[0]
-        forms = [
-            module,
-            without_transposed(module, more_work=False),
-            without_transposed(module, more_work=True),
-        ]
+        forms = [module, without_transposed(module)]
         formats: tuple[Precision, ...] = ("fp32", "bf16") if cpu_has_bf16() else ("fp32",)
         for precision in formats:
             with torch.no_grad():

@@ -146,7 +146,7 @@ def write_openvino(
     multiple
         Of a tile's edges, voxels.
     precision
-        That it will be run in. What is written for fp32 or bf16 can run in both.
+        That it will be run in; what is written for fp32 or bf16 can run in both.
     ranges
         For int8: of what goes into the network's layers.
 
@@ -162,7 +162,9 @@ def write_openvino(
 
 def _converted_as(module: nn.Module, precision: Precision, ranges: Ranges) -> nn.Module:
     """What is converted: the network in a form that OpenVINO computes fastest."""
-    plain = without_transposed(module, more_work=precision != "fp32")
+    if precision == "fp32":
+        return module
+    plain = without_transposed(module)
     return rounded(plain, ranges).eval() if precision == "int8" else plain
 
 

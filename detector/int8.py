@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 
+from detector.subpixel import is_replaceable
+
 Ranges = Mapping[str, tuple[float, float]]
 """Lowest and highest input of each layer that is rounded, by the layer's name in its network."""
 
-_LAYERS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose3d, nn.Linear)
+_LAYERS = (nn.Conv2d, nn.Conv3d, nn.Linear)
 _FEWEST_CHANNELS = 16
 """Below this, 8-bit layers are no faster; one of them is the first, which sees the tomogram."""
 _STEPS = 255
@@ -31,7 +33,8 @@ def rounded_layers(module: nn.Module) -> dict[str, nn.Module]:
     return {
         name: layer
         for name, layer in module.named_modules()
-        if isinstance(layer, _LAYERS) and _inputs(layer) >= _FEWEST_CHANNELS
+        if (isinstance(layer, _LAYERS) or is_replaceable(layer))
+        and _inputs(layer) >= _FEWEST_CHANNELS
     }
 
 
@@ -146,8 +149,7 @@ def rounded(module: nn.Module, ranges: Ranges) -> nn.Module:
     Parameters
     ----------
     module
-        In fp32, for evaluation, without transposed convolutions
-        (:func:`detector.subpixel.without_transposed`).
+        In fp32, for evaluation, as :func:`detector.subpixel.without_transposed` made it.
     ranges
         As :func:`measure_ranges` found them. A layer that is not named, or whose inputs were all 0,
         stays as it is.

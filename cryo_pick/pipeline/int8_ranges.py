@@ -56,7 +56,7 @@ def int8_ranges(
         logger.info("no tomogram is large enough to measure what int8 needs: it will not be used")
         return {}
     found = measure_ranges(module, tiles)
-    simulated = rounded(without_transposed(module, more_work=True), found).eval()
+    simulated = rounded(without_transposed(module), found).eval()
     error = rounding_error(module, simulated, tiles)
     if not error <= LARGEST_ERROR:
         logger.warning(

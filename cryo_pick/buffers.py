@@ -7,14 +7,15 @@ anew each time, which took longer than to fill it (2.5 s for 1 GB).
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 
-class Buffers:
-    """Memory by name, held from the second time that it is asked for.
+class Buffers(threading.local):
+    """Memory by name, for each thread its own, held from the second time that it is asked for.
 
     So a single tomogram gives back what it no longer needs, and the second of many does not.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from cryo_pick.buffers import Buffers
@@ -28,6 +30,14 @@ def test_the_first_is_not_held_and_the_others_share_memory() -> None:
     assert (third.ravel()[:2000] == 5).all()
     small = buffers.take("a", (10,))
     assert not np.shares_memory(small, fourth)  # what is far too large is given back
+
+
+def test_threads_don_t_share() -> None:
+    buffers = Buffers()
+    mine = [buffers.take("a", (100,)) for _ in range(3)][-1]
+    with ThreadPoolExecutor(1) as pool:
+        theirs = [pool.submit(buffers.take, "a", (100,)).result() for _ in range(3)][-1]
+    assert not np.shares_memory(mine, theirs)
 
 
 def test_names_don_t_share() -> None:

@@ -21,11 +21,15 @@ from cryo_pick.run_folder import installed_version, usable_cpus
 if TYPE_CHECKING:
     from cryo_pick.config import Config
 
-CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_bf16", "amx_int8")
+CPU_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_bf16",
+             "amx_int8")  # fmt: skip
 """CPU features that decide which precision is fast."""
 
 BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 """With any of these a CPU multiplies in bf16; the last is ARM's name."""
+
+INT8_FLAGS = ("avx_vnni", "avx512_vnni", "amx_int8")
+"""With any of these a CPU sums products of 8-bit numbers in one instruction."""
 
 DISK_TEST_BYTES = 64 * 10**6
 REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^]]*\])?\s*([^;]*);\s*extra\s*==\s*['\"]([\w-]+)['\"]")
@@ -57,6 +61,7 @@ def diagnose() -> dict[str, Any]:
             "cores": usable_cpus(),
             "flags": [flag for flag in CPU_FLAGS if flag in cpu_flags],
             "bf16": any(flag in cpu_flags for flag in BF16_FLAGS),
+            "int8": any(flag in cpu_flags for flag in INT8_FLAGS),
         },
         "torch": torch_build(),
         "gpu": gpus(),
@@ -180,6 +185,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("cryo-pick", f"{found['cryo_pick']} on Python {found['python']}, {found['platform']}"),
         ("CPU", f"{cpu['cores']} cores; {', '.join(cpu['flags']) or 'features unknown'}"),
         ("bf16 on CPU", "yes" if cpu["bf16"] else "no: fp32 is used"),
+        ("int8 on CPU", "yes" if cpu["int8"] else "no: detectors run in bf16 or fp32"),
         ("torch", f"{torch['version']} built for {built}; {torch['threads']} threads"),
         ("GPU", "; ".join(gpu) or "none: networks run on the CPU"),
         ("OpenVINO", f"{openvino['version']}: {'; '.join(devices)}" if openvino else "none"),

@@ -28,7 +28,7 @@ def test_json_tells_what_this_machine_can_run(capsys):
 def test_the_table_says_the_same_for_people(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    for label in ("CPU", "bf16 on CPU", "torch", "GPU", "OpenVINO", "numba", "disk"):
+    for label in ("CPU", "bf16 on CPU", "int8 on CPU", "torch", "GPU", "OpenVINO", "numba", "disk"):
         assert f"\n{label} " in out
 
 

@@ -1,7 +1,7 @@
 """Large arrays that are used again for one tomogram after the other.
 
 A system takes time to hand out memory: it clears it, and a virtual machine may have to ask for it
-anew each time, which took longer than to fill it (2.5 s for 1 GB).
+anew each time, which can take longer than to fill it.
 """
 
 from __future__ import annotations

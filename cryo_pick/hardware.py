@@ -16,6 +16,12 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 """That any network can be asked for; a detector can run in int8 too (:mod:`detector.int8`)."""
 
 
+BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16", "bf16"})
+"""With any of these a CPU multiplies in bf16; the last is ARM's name."""
+INT8_FLAGS = frozenset({"amx_int8", "avx512_vnni", "avx_vnni"})
+"""With any of these a CPU sums products of 8-bit integers in 32 bits, in one instruction."""
+
+
 @functools.cache
 def cpu_flags() -> frozenset[str]:
     """Instruction sets of the first processor as Linux names them; empty elsewhere."""
@@ -40,15 +46,15 @@ def cpu_has_bf16() -> bool:
     Without it, bf16 convolutions are emulated, many times slower than fp32
     (benchmarks/precision.py), so this decides and not what torch accepts.
     """
-    return bool(cpu_flags() & {"amx_bf16", "avx512_bf16", "bf16"})
+    return bool(cpu_flags() & BF16_FLAGS)
 
 
 def cpu_has_int8() -> bool:
-    """Whether the CPU multiplies 8-bit integers and sums them in 32 bits, in one instruction.
+    """Whether the CPU sums products of 8-bit integers in one instruction.
 
     Without it, 8-bit convolutions gain little over fp32, and their sums of 16 bits can overflow.
     """
-    return bool(cpu_flags() & {"amx_int8", "avx512_vnni", "avx_vnni"})
+    return bool(cpu_flags() & INT8_FLAGS)
 
 
 def choose_device(accelerator: str) -> torch.device:

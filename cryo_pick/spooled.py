@@ -44,7 +44,9 @@ class SpooledVolume:
     def __init__(self, volume: ZarrVolume, folder: Path | None, at_once: int) -> None:
         self.shape, self.dtype = volume.shape, volume.dtype.newbyteorder("=")
         self._file = UnnamedFile(self.dtype.itemsize * math.prod(self.shape), folder)
-        boxes = _boxes(self.shape, volume.block_shape, at_once // self.dtype.itemsize)
+        depth, height, width = volume.array.chunks  # not shards, which may be as large as volumes
+        chunk = (int(depth), int(height), int(width))
+        boxes = _boxes(self.shape, chunk, at_once // self.dtype.itemsize)
         try:
             with ThreadPoolExecutor(1, "spool") as writer:  # while the next ones are decoded
                 writing: Future[None] | None = None
@@ -84,10 +86,10 @@ class SpooledVolume:
         return np.array(whole[index])
 
 
-def _boxes(shape: tuple[int, int, int], block: tuple[int, int, int], at_once: int) -> list[Box]:
-    """Rows of blocks along x, cut where one holds more than `at_once` voxels; z slowest."""
-    depth, height, width = block
-    n = max(1, at_once // math.prod(block))
+def _boxes(shape: tuple[int, int, int], chunk: tuple[int, int, int], at_once: int) -> list[Box]:
+    """Rows of chunks along x, cut where one holds more than `at_once` voxels; z slowest."""
+    depth, height, width = chunk
+    n = max(1, at_once // math.prod(chunk))
     return [
         (
             slice(z, min(z + depth, shape[0])),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from cryo_pick.cache import allocate
 
 
 class UnnamedFile:
-    """Numbers at places that its user knows; a context, whose end is that of the file.
+    """Numbers at places that its user knows, until :meth:`close`.
 
     Parameters
     ----------
@@ -35,12 +35,6 @@ class UnnamedFile:
         except OSError:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give back its disk."""

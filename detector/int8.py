@@ -26,6 +26,8 @@ _FEWEST_CHANNELS = 16
 """Below this, 8-bit layers are no faster; one of them is the first, which sees the tomogram."""
 _STEPS = 255
 _LARGEST_WEIGHT = 127
+_NARROWEST = 1e-12
+"""Of ranges: fp32 holds their steps, and what lies in them is no signal."""
 
 
 def rounded_layers(module: nn.Module) -> dict[str, nn.Module]:
@@ -101,7 +103,7 @@ class RoundedInput(nn.Module):
     Parameters
     ----------
     low, high
-        At most and at least 0; not both.
+        At most and at least 0, and not the same.
     """
 
     scale: Tensor
@@ -132,7 +134,7 @@ class RoundedWeight(nn.Module):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        largest = weight.detach().abs().flatten(1).amax(1).clamp_min(1e-12)
+        largest = weight.detach().abs().flatten(1).amax(1).clamp_min(_NARROWEST)
         self.register_buffer("scale", largest / _LARGEST_WEIGHT)
         self.register_buffer("zero", torch.zeros(len(weight), dtype=torch.int32))
 
@@ -151,12 +153,12 @@ def rounded(module: nn.Module, ranges: Ranges) -> nn.Module:
     module
         In fp32, for evaluation, as :func:`detector.subpixel.without_transposed` made it.
     ranges
-        As :func:`measure_ranges` found them. A layer that is not named, or whose inputs were all 0,
-        stays as it is.
+        As :func:`measure_ranges` found them. A layer that is not named, or whose inputs were all
+        but 0, stays as it is.
     """
     copied = copy.deepcopy(module)
     for name, (low, high) in ranges.items():
-        if low == high:
+        if high - low < _NARROWEST:
             continue
         parent_name, _, own = name.rpartition(".")
         parent, layer = copied.get_submodule(parent_name), copied.get_submodule(name)

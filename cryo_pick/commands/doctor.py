@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryo_pick import __version__
+from cryo_pick.hardware import cpu_flags, cpu_has_bf16, cpu_has_int8
 from cryo_pick.run_folder import installed_version, usable_cpus
 
 if TYPE_CHECKING:
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
 CPU_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_bf16",
              "amx_int8")  # fmt: skip
 """CPU features that decide which precision is fast."""
-
-BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
-"""With any of these a CPU multiplies in bf16; the last is ARM's name."""
-
-INT8_FLAGS = ("avx_vnni", "avx512_vnni", "amx_int8")
-"""With any of these a CPU sums products of 8-bit numbers in one instruction."""
 
 DISK_TEST_BYTES = 64 * 10**6
 REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^]]*\])?\s*([^;]*);\s*extra\s*==\s*['\"]([\w-]+)['\"]")
@@ -52,16 +47,15 @@ def run(args: argparse.Namespace, config: Config | None) -> int:
 
 def diagnose() -> dict[str, Any]:
     """Everything that decides what this machine can run, as plain values."""
-    cpu_flags = read_cpu_flags()
     return {
         "cryo_pick": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": {
             "cores": usable_cpus(),
-            "flags": [flag for flag in CPU_FLAGS if flag in cpu_flags],
-            "bf16": any(flag in cpu_flags for flag in BF16_FLAGS),
-            "int8": any(flag in cpu_flags for flag in INT8_FLAGS),
+            "flags": [flag for flag in CPU_FLAGS if flag in cpu_flags()],
+            "bf16": cpu_has_bf16(),
+            "int8": cpu_has_int8(),
         },
         "torch": torch_build(),
         "gpu": gpus(),
@@ -70,14 +64,6 @@ def diagnose() -> dict[str, Any]:
         "disk": disk_speed(Path(tempfile.gettempdir())),
         "extras": missing_extras(metadata.requires("cryo-pick") or []),
     }
-
-
-def read_cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """Feature names of the first CPU; empty where the system does not tell."""
-    if not cpuinfo.is_file():
-        return set()
-    match = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo.read_text(), re.MULTILINE)
-    return set(match[1].split()) if match else set()
 
 
 def torch_build() -> dict[str, Any]:

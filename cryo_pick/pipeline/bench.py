@@ -81,9 +81,9 @@ def bench_infer(config: Config, size: Shape, repeats: int) -> list[Measured]:
     """A volume through the detector: all of it, and its network on one tile alone."""
     module = build_detector(config.model, len(CZII_TYPES), 0).eval()
     stride = output_stride(config.model.network)
-    ranges = _ranges_of_noise(module, stride)
-    engine = make_engine(module, config.infer, stride, ranges=ranges)
     device = choose_device(config.infer.accelerator)
+    ranges = _ranges_of_noise(module, stride) if device.type == "cpu" else {}
+    engine = make_engine(module, config.infer, stride, ranges=ranges)
     # What OpenVINO doesn't run is not in int8.
     rounded = bool(ranges) and engine.name.startswith("OpenVINO")
     precision = precision_in_force(config.infer, rounded)

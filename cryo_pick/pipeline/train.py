@@ -99,10 +99,12 @@ def train_detector_fold(
             identity=identity, on_progress=show,
         )  # fmt: skip
     _log_result(f"detector{_of(fold)}", result)
-    ranges = int8_ranges(
-        module, output_stride(spec.network), [r.tomogram for r in runs], config.infer.depth
-    )
-    _keep(weights, work, module, replace(spec, int8_ranges=ranges), identity, result)
+
+    def with_ranges() -> NetworkSpec:
+        stride, tomograms = output_stride(spec.network), [r.tomogram for r in runs]
+        return replace(spec, int8_ranges=int8_ranges(module, stride, tomograms, config.infer.depth))
+
+    _keep(weights, work, module, with_ranges, identity, result)
 
 
 def predict_fold(
@@ -212,22 +214,22 @@ def train_refiner_fold(
             on_progress=show,
         )
     _log_result(f"refiner{_of(fold)}", result)
-    _keep(weights, work, module, spec, identity, result)
+    _keep(weights, work, module, lambda: spec, identity, result)
 
 
 def _keep(
     weights: Path,
     work: Path,
     module: nn.Module,
-    spec: NetworkSpec,
+    describe: Callable[[], NetworkSpec],
     identity: str,
     result: FitResult,
 ) -> None:
-    """Write what a training ended with, in the first of its processes."""
+    """Describe and write what a training ended with, in the first of its processes."""
 
     def write() -> None:
         extra = {"identity": identity, "steps": result.steps}
-        save_network(weights, module, replace(spec, extra=extra))
+        save_network(weights, module, replace(describe(), extra=extra))
         (work / "checkpoint.pt").unlink(missing_ok=True)  # the weights say it all now
 
     first_only(write)

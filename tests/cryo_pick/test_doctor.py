@@ -5,7 +5,7 @@ import pytest
 
 from cryo_pick.cli import main
 from cryo_pick.commands import doctor
-from cryo_pick.commands.doctor import disk_speed, install_line, missing_extras, read_cpu_flags
+from cryo_pick.commands.doctor import disk_speed, install_line, missing_extras
 
 
 @pytest.fixture(autouse=True)
@@ -30,15 +30,6 @@ def test_the_table_says_the_same_for_people(capsys):
     out = capsys.readouterr().out
     for label in ("CPU", "bf16 on CPU", "int8 on CPU", "torch", "GPU", "OpenVINO", "numba", "disk"):
         assert f"\n{label} " in out
-
-
-def test_cpu_flags_are_read(tmp_path):
-    file = tmp_path / "cpuinfo"
-    file.write_text("processor\t: 0\nflags\t\t: fpu avx2 amx_bf16\n\nflags\t\t: other\n")
-    assert read_cpu_flags(file) == {"fpu", "avx2", "amx_bf16"}
-    file.write_text("Features\t: asimd bf16\n")
-    assert read_cpu_flags(file) == {"asimd", "bf16"}
-    assert read_cpu_flags(tmp_path / "missing") == set()
 
 
 def test_an_extra_is_missing_if_one_of_its_requirements_is():

@@ -52,6 +52,23 @@ def test_every_voxel_is_where_it_was(tmp_path, shape, chunks, dtype, at_once, sh
         assert not list(folder.iterdir())  # the file has no name
 
 
+@pytest.mark.parametrize("shards", [False, True])
+def test_no_more_is_decoded_at_once_than_asked_for(tmp_path, monkeypatch, shards):
+    volume = stored(tmp_path / "v.zarr", np.ones((16, 16, 32), np.float32), (4, 4, 4), shards)
+    seen = []
+    read = ZarrVolume.__getitem__
+
+    def look(self, index):
+        got = read(self, index)
+        seen.append(got.nbytes)
+        return got
+
+    monkeypatch.setattr(ZarrVolume, "__getitem__", look)
+    with SpooledVolume(volume, tmp_path, 3 * 4**4):
+        assert max(seen) == 3 * 4**4  # three chunks of 4 * 4 * 4 float32, of eight in a row
+    assert sum(seen) == 4 * 16 * 16 * 32
+
+
 def test_a_damaged_chunk_is_named_and_leaves_no_file_open(tmp_path):
     volume = stored(tmp_path / "v.zarr", np.ones((8, 8, 8), np.float32), (4, 4, 4))
     chunk = next(p for p in (tmp_path / "v.zarr" / "c").rglob("*") if p.is_file())

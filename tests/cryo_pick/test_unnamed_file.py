@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from cryo_pick.unnamed_file import UnnamedFile
 
 def test_numbers_come_back_from_where_they_were_put(tmp_path: Path) -> None:
     values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-    with UnnamedFile(1000, tmp_path) as file:
+    with closing(UnnamedFile(1000, tmp_path)) as file:
         file.write(100, values[:, ::2])  # not contiguous in memory
         got = np.empty((2, 2, 4), np.float32)
         file.read(100, got)

@@ -97,9 +97,10 @@ def test_a_rounded_network_differs_a_little_and_the_original_not_at_all() -> Non
     assert rounding_error(module, cut, TILES) > 0.2
 
 
-def test_a_layer_that_saw_nothing_stays_as_it_is() -> None:
+@pytest.mark.parametrize("seen", [(0.0, 0.0), (-5e-324, 0.0), (0.0, 1e-300)])
+def test_a_layer_that_saw_nothing_stays_as_it_is(seen: tuple[float, float]) -> None:
     module = nn.Sequential(nn.Conv3d(16, 2, 1)).eval()
-    assert type(rounded(module, {"0": (0.0, 0.0)})[0]) is nn.Conv3d
+    assert type(rounded(module, {"0": seen})[0]) is nn.Conv3d
 
 
 @pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is not installed")

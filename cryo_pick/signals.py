@@ -45,7 +45,11 @@ def preempted_by_signals() -> Iterator[None]:
     before = {number: signal.signal(number, leave) for number in SIGNALS}
     try:
         yield
-    except _Stop as error:
+    except (_Stop, RuntimeError) as error:
+        if not (isinstance(error, _Stop) or isinstance(error.__context__, _Stop)):
+            raise
+        # Between two steps of a condition's `wait` the lock is open that its `with` then closes,
+        # and a signal there leaves as "cannot release un-acquired lock".
         name = signal.Signals(came[0]).name
         raise Preempted(
             f"stopped by {name}; what is done is kept, the same command goes on from there"

@@ -44,6 +44,33 @@ def test_a_signal_leaves_the_block_at_once(number: signal.Signals) -> None:
     assert state == "[True] True"
 
 
+LOCK = """
+import signal, threading
+from cryo_pick.errors import Preempted
+from cryo_pick.signals import preempted_by_signals
+
+condition = threading.Condition(threading.Lock())
+release = condition._release_save
+condition._release_save = lambda: (release(), signal.raise_signal(signal.SIGTERM))
+try:
+    with preempted_by_signals(), condition:
+        condition.wait(10)
+except Preempted as error:
+    print(type(error.__cause__).__name__, error)
+"""
+
+
+def test_a_signal_in_the_middle_of_a_wait_is_the_signal() -> None:
+    command = [sys.executable, "-c", LOCK]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.startswith("RuntimeError stopped by SIGTERM"), done.stderr
+
+
+def test_other_errors_stay_themselves() -> None:
+    with pytest.raises(RuntimeError, match="its own"), preempted_by_signals():
+        raise RuntimeError("its own")
+
+
 def test_ctrl_c_stays_ctrl_c() -> None:
     with pytest.raises(KeyboardInterrupt), preempted_by_signals():
         raise KeyboardInterrupt

@@ -24,6 +24,7 @@ import numpy as np
 
 from cryo_pick.candidates import Candidates
 from cryo_pick.config import Config, compose
+from cryo_pick.hardware import choose_device
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.dataset import Dataset, load_dataset
@@ -44,6 +45,7 @@ from metrics.curves import hits_per_class
 from metrics.evaluate import evaluate
 from metrics.thresholds import cut
 from refiner.blend import Blend, scored_picks
+from refiner.engine_torch import TorchPatchEngine
 from refiner.sampling import RefinerRun
 from refiner.train import train_refiner
 
@@ -98,19 +100,21 @@ def main() -> None:
                 module, result = train_refiner(
                     runs, data.types, config.refiner, config.augment, Path(work)
                 )
-            members.append(module)
+            device = choose_device(config.refiner.optimizer.accelerator)
+            engine = TorchPatchEngine(module, device)
+            members.append(engine)
             steps = result.steps
             for run in data.fold(parts, fold, inside=True):
                 mine = own[run.name]
                 plain = Candidates(mine.places, mine.stage1)
-                oof[run.name] = score_run(run, mine.heatmap, mine.stride, plain, [module], config)
+                oof[run.name] = score_run(run, mine.heatmap, mine.stride, plain, [engine], config)
         started = time.monotonic()
         judged = {
             n: score_run(r, seen[n][0].values, seen[n][0].stride, seen[n][1], members, config)
             for n, r in judge.runs.items()
         }
         seconds = (time.monotonic() - started) / len(judged)
-        many = sum(p.numel() for p in members[0].parameters())
+        many = sum(p.numel() for p in module.parameters())
         cost = f"{len(members)} x {steps} | {many / 1e3:.0f} k | {seconds:.1f}"
         report(variant, cost, oof, judged, data, folds, judge, config)
 

@@ -28,6 +28,7 @@ from cryo_pick.candidates import Candidates
 from cryo_pick.config import compose
 from cryo_pick.formats.candidates_npz import read_candidates
 from cryo_pick.formats.picks_file import read_picks
+from cryo_pick.hardware import choose_device
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.bundle import Bundle, read_bundle
 from cryo_pick.pipeline.dataset import load_dataset
@@ -42,6 +43,7 @@ from metrics.evaluate import evaluate
 from metrics.localization import localization_error, matched_distances
 from metrics.thresholds import cut
 from refiner.blend import scored_picks
+from refiner.engine_torch import TorchPatchEngine
 
 STAGES = ("one_stage", "two_stage")
 _SEED = 0
@@ -112,7 +114,8 @@ def single_members(bundle: Path, tests: Sequence[Path]) -> list[dict[str, Candid
     projects = [load_dataset(compose([f"data={project}"])) for project in tests]
     made = []
     for fold in range(config.train.folds):
-        refiner, _ = load_network(folder.refiner(fold), "refiner.networks")
+        module, _ = load_network(folder.refiner(fold), "refiner.networks")
+        refiner = TorchPatchEngine(module, choose_device(config.refiner.optimizer.accelerator))
         made.append(
             {
                 run: score_run(

@@ -21,8 +21,8 @@ from torch import nn
 
 from cryo_pick.config import compose
 from cryo_pick.hardware import Precision, cpu_has_bf16
-from detector.engine_openvino import convert_network
-from detector.network_geometry import kept_geometry
+from detector.kept_geometry import kept_geometry
+from detector.openvino_convert import convert_network
 from detector.openvino_models import cpu_config, openvino_core
 from detector.parity import check_shape
 from detector.parts import output_stride

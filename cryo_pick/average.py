@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from cryo_pick.errors import InputError, raise_all
-from cryo_pick.weights import NetworkSpec, load_network, save_network
+from cryo_pick.network_spec import NetworkSpec
+from cryo_pick.weights import load_network, save_network
 
 
 def average_states(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

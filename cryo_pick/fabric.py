@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy, Strategy
 
 from cryo_pick.errors import ConfigError
-from cryo_pick.hardware import Precision, choose_device, choose_precision, cpu_has_bf16
+from cryo_pick.hardware import Precision, choose_precision, cpu_has_bf16, on_gpu
 from cryo_pick.settings import OptimizerSettings
 
 _FABRIC_PRECISION: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -24,9 +24,9 @@ def training_precision(settings: OptimizerSettings) -> Precision:
     ConfigError
         If the hardware would have to emulate it.
     """
-    device = choose_device(settings.accelerator)
-    precision = choose_precision(settings.precision, device)
-    if precision == "bf16" and device.type == "cpu" and not cpu_has_bf16():
+    gpu = on_gpu(settings.accelerator)
+    precision = choose_precision(settings.precision, gpu)
+    if precision == "bf16" and not gpu and not cpu_has_bf16():
         raise ConfigError(
             "optimizer.precision=bf16: this CPU has no bf16 arithmetic and emulates it many times "
             "slower than fp32; use precision=auto or fp32"
@@ -50,7 +50,7 @@ def make_fabric(settings: OptimizerSettings) -> Fabric:
         # A training of one process needs no srun, wherever it runs.
         warnings.filterwarnings("ignore", "The `srun` command is available")
         fabric = Fabric(
-            accelerator="cuda" if choose_device(settings.accelerator).type == "cuda" else "cpu",
+            accelerator="cuda" if on_gpu(settings.accelerator) else "cpu",
             devices=settings.devices,
             num_nodes=settings.nodes,
             precision=_FABRIC_PRECISION[precision],

@@ -121,7 +121,8 @@ def fastest_convolution(
         layer.to(memory_format=_layout(shape))
         seconds = [best_seconds(partial(_once, layer, x, precision, False), repeats)]
         if engine.name.startswith("OpenVINO"):
-            from detector.openvino_models import converted, convolution_seconds
+            from detector.openvino_convert import converted
+            from detector.openvino_models import convolution_seconds
 
             alone: nn.Module = nn.Sequential(layer)
             if precision == "int8":

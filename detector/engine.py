@@ -24,12 +24,13 @@ from cryo_pick.hardware import (
     choose_precision,
     cpu_has_bf16,
     cpu_has_int8,
+    on_gpu,
 )
+from cryo_pick.network_source import NetworkSource, as_source
 from detector.settings import InferSettings
 from detector.tiles import Shape
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from detector.int8 import Ranges
@@ -108,12 +109,11 @@ class Engine(Protocol):
 
 
 def make_engine(
-    module: nn.Module,
+    network: nn.Module | NetworkSource,
     settings: InferSettings,
     output_stride: int,
     *,
     ranges: Ranges | None = None,
-    keep: bool = False,
 ) -> Engine:
     """The engine that the settings ask for, or the fastest this machine has.
 
@@ -121,17 +121,15 @@ def make_engine(
 
     Parameters
     ----------
-    module
-        (b, 1, d, h, w) to (b, k, d/s, h/s, w/s). Copied, so not changed.
+    network
+        (b, 1, d, h, w) to (b, k, d/s, h/s, w/s). Copied, so not changed. Of one with a key, what it
+        takes to convert it is kept in the cache folder.
     settings
         `engine`, `precision`, `accelerator`, `compile` and `cuda_graphs` are read.
     output_stride
         s, voxels per heatmap cell.
     ranges
         What int8 needs: of what goes into the network's layers; None or empty: unknown.
-    keep
-        Whether these weights will be run again: what it takes to convert them is then kept in the
-        cache folder.
 
     Raises
     ------
@@ -142,20 +140,20 @@ def make_engine(
         raise ConfigError(
             f"infer.engine: expected {', '.join(ENGINES)}, but got {settings.engine!r}"
         )
-    device = choose_device(settings.accelerator)
+    source, gpu = as_source(network), on_gpu(settings.accelerator)
     if settings.engine == "openvino" and settings.accelerator == "cuda":
         raise ConfigError("infer.engine=openvino runs on the CPU; use infer.engine=torch or auto")
     if settings.engine in ("onnx", "tensorrt"):
-        return _exported_engine(module, settings, output_stride, device)
-    if settings.engine == "openvino" or (settings.engine == "auto" and device.type == "cpu"):
-        engine = _openvino_engine(module, settings, output_stride, ranges or {}, keep)
+        return _exported_engine(source.module, settings, output_stride, gpu)
+    if settings.engine == "openvino" or (settings.engine == "auto" and not gpu):
+        engine = _openvino_engine(source, settings, output_stride, ranges or {})
         if engine is not None:
             return engine
-    return _torch_engine(module, settings, output_stride, device)
+    return _torch_engine(source.module, settings, output_stride, gpu)
 
 
 def _openvino_engine(
-    module: nn.Module, settings: InferSettings, output_stride: int, ranges: Ranges, keep: bool
+    source: NetworkSource, settings: InferSettings, output_stride: int, ranges: Ranges
 ) -> Engine | None:
     """OpenVINO; None where `auto` should go on to torch."""
     asked = f"infer.engine={settings.engine}"
@@ -174,11 +172,11 @@ def _openvino_engine(
     from detector.engine_openvino import OpenVinoEngine
 
     try:
-        engine = OpenVinoEngine(module, output_stride, precision, ranges=ranges, keep=keep)
+        engine = OpenVinoEngine(source, output_stride, precision, ranges=ranges)
     except UnsupportedNetwork as error:
         if precision == "int8" and settings.precision == "auto":
             logger.warning("engine: not in int8, since %s", error)
-            return _openvino_engine(module, settings, output_stride, {}, keep)
+            return _openvino_engine(source, settings, output_stride, {})
         if must:
             instead = "infer.engine=torch infer.precision=auto"
             raise ConfigError(f"{asked}: {error}; use {instead}") from error
@@ -190,7 +188,7 @@ def _openvino_engine(
 
 
 def _exported_engine(
-    module: nn.Module, settings: InferSettings, output_stride: int, device: torch.device
+    module: nn.Module, settings: InferSettings, output_stride: int, gpu: bool
 ) -> Engine:
     """ONNX Runtime or TensorRT, which only run where they are asked for."""
     from detector.onnx_export import require_packages
@@ -204,14 +202,14 @@ def _exported_engine(
                 raise ConfigError(f"{what} runs in fp32; use infer.precision=auto or fp32")
             from detector.engine_onnx import OnnxEngine
 
-            engine = OnnxEngine(module, output_stride, device)
+            engine = OnnxEngine(module, output_stride, choose_device(settings.accelerator))
         else:
             require_packages(("tensorrt", "onnx"), what, "tensorrt")
-            if device.type != "cuda":
+            if not gpu:
                 raise ConfigError(f"{what} needs an NVIDIA GPU; use infer.engine=auto")
             from detector.engine_tensorrt import TensorRtEngine
 
-            precision = choose_precision(settings.precision, device)
+            precision = choose_precision(settings.precision, gpu)
             engine = TensorRtEngine(module, output_stride, precision)
     except UnsupportedNetwork as error:
         raise ConfigError(f"{what}: {error}; use infer.engine=auto") from error
@@ -220,18 +218,18 @@ def _exported_engine(
 
 
 def _torch_engine(
-    module: nn.Module, settings: InferSettings, output_stride: int, device: torch.device
+    module: nn.Module, settings: InferSettings, output_stride: int, gpu: bool
 ) -> Engine:
     from detector.engine_torch import TorchEngine
 
-    if device.type == "cpu":
-        precision = cpu_precision(settings.precision)
+    if gpu:
+        precision = choose_precision(settings.precision, gpu)
     else:
-        precision = choose_precision(settings.precision, device)
-    if settings.cuda_graphs and device.type != "cuda":
+        precision = cpu_precision(settings.precision)
+    if settings.cuda_graphs and not gpu:
         raise ConfigError("infer.cuda_graphs=true needs an NVIDIA GPU; leave it out on a CPU")
     engine = TorchEngine(
-        module, output_stride, precision, device,
+        module, output_stride, precision, choose_device(settings.accelerator),
         compiled=settings.compile, graphs=settings.cuda_graphs,
     )  # fmt: skip
     why = "as asked" if settings.engine == "torch" else "the best there is for this machine"
@@ -247,9 +245,7 @@ def cpu_precision(precision: str) -> Precision:
     ConfigError
         If the word is unknown or this CPU would have to emulate the format.
     """
-    import torch
-
-    chosen = choose_precision(precision, torch.device("cpu"))
+    chosen = choose_precision(precision, gpu=False)
     if chosen == "bf16" and not cpu_has_bf16():
         raise ConfigError(
             "infer.precision=bf16: this CPU has no bf16 arithmetic and emulates it a hundred "
@@ -305,9 +301,8 @@ def precision_in_force(settings: InferSettings, has_ranges: bool = False) -> Pre
     """
     if settings.engine == "onnx":
         return "fp32"
-    device = choose_device(settings.accelerator)
-    if device.type != "cpu":
-        return choose_precision(settings.precision, device)
+    if on_gpu(settings.accelerator):
+        return choose_precision(settings.precision, gpu=True)
     if settings.engine != "torch" and importlib.util.find_spec("openvino") is not None:
         return openvino_precision(settings.precision, has_ranges)
     return cpu_precision(settings.precision)

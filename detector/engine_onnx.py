@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from detector.engine import UnsupportedNetwork
-from detector.network_geometry import kept_geometry, kept_receptive_field
+from detector.kept_geometry import kept_geometry, kept_receptive_field
 from detector.onnx_export import OUTPUT, export_onnx
 from detector.parity import check_against_torch, check_shape
 from detector.tiles import Shape

@@ -16,7 +16,7 @@ from torch import nn
 
 from cryo_pick.hardware import Precision
 from detector.engine import UnsupportedNetwork
-from detector.network_geometry import kept_geometry, kept_receptive_field
+from detector.kept_geometry import kept_geometry, kept_receptive_field
 from detector.onnx_export import INPUT, OUTPUT, export_onnx
 from detector.parity import check_against_torch, check_shape
 from detector.tiles import Shape

@@ -14,7 +14,7 @@ from torch import nn
 
 from cryo_pick.errors import OutOfMemory
 from cryo_pick.hardware import Precision
-from detector.network_geometry import kept_geometry, kept_receptive_field
+from detector.kept_geometry import kept_geometry, kept_receptive_field
 from detector.tiles import Shape
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

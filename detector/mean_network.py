@@ -6,7 +6,7 @@ each tile is handed over once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -26,14 +26,6 @@ class MeanNetwork(nn.Module):
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
-
-    def by_layer(self, of_members: Sequence[Mapping[str, T]]) -> dict[str, T]:
-        """What is known of each member's layers, by the layers' names in this network."""
-        return {
-            f"members.{number}.{name}": value
-            for number, known in enumerate(of_members)
-            for name, value in known.items()
-        }
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, 1, d, h, w) to raw float32 heatmaps (b, k, d/s, h/s, w/s)."""

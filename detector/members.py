@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from detector.engine import Engine
 from detector.quantiles import match_scores
 from detector.tiles import Shape
+
+T = TypeVar("T")
 
 HEATMAP_STRIDE = 2
 """Voxels per cell of the heatmaps that are kept and that the refiner sees."""
@@ -37,6 +40,22 @@ def coarsen(values: NDArray[np.floating], factor: int) -> NDArray[np.float32]:
         sums = np.add.reduceat(out, starts, axis)
         out = (sums / counts.reshape((-1,) + (1,) * (-1 - axis))).astype(np.float32)
     return out
+
+
+def by_layer(of_members: Sequence[Mapping[str, T]]) -> dict[str, T]:
+    """What is known of the layers of several networks, by the layers' names in their mean.
+
+    Parameters
+    ----------
+    of_members
+        By the names in each network, in the order that
+        :class:`detector.mean_network.MeanNetwork` has them in.
+    """
+    return {
+        f"members.{number}.{name}": value
+        for number, known in enumerate(of_members)
+        for name, value in known.items()
+    }
 
 
 class MemberEngine:

@@ -11,9 +11,8 @@ import copy
 import functools
 import hashlib
 import inspect
-import json
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,6 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from cryo_pick.cache import default_cache_folder
-from cryo_pick.files import write_text_atomic
 from detector.engine import NetworkGeometry
 from detector.tiles import Shape
 
@@ -150,63 +147,6 @@ def effective_receptive_field(module: nn.Module, multiple: int, mass: float = 0.
     length = max(8 * multiple, 128)
     z, y, x = (_field(network, axis, length, 2 * multiple, mass) for axis in range(3))
     return z, y, x
-
-
-def kept_receptive_field(module: nn.Module, multiple: int) -> Shape:
-    """The same, from the cache folder where an equal network was measured before.
-
-    It depends on the architecture alone, so members of an ensemble share it.
-    """
-
-    def measure() -> list[int]:
-        return list(effective_receptive_field(module, multiple))
-
-    z, y, x = _kept("receptive-fields", architecture(module, multiple), [0, 0, 0], measure)
-    return int(z), int(y), int(x)
-
-
-def kept_geometry(module: nn.Module, output_stride: int) -> NetworkGeometry:
-    """As :func:`measure_geometry`, from the cache folder where an equal one was measured before.
-
-    torch loads its compiler for shapes on the meta device, which picking can do without: it stays
-    in memory as long as the process.
-
-    Raises
-    ------
-    ValueError
-        As :func:`measure_geometry`.
-    """
-
-    def measure() -> list[float]:
-        found = measure_geometry(module, output_stride)
-        depth = found.depth_multiple or found.multiple
-        return [found.n_classes, found.multiple, found.bytes_per_voxel, depth]
-
-    key = architecture(module, output_stride)
-    n_classes, multiple, size, depth = _kept("geometries", key, [0, 0, 0.0, 0], measure)
-    return NetworkGeometry(int(n_classes), int(multiple), float(size), int(depth))
-
-
-def _kept(
-    kind: str, key: str, like: Sequence[float], measure: Callable[[], Sequence[float]]
-) -> Sequence[float]:
-    """Numbers of the cache folder, measured where they are missing or are not positive ones `like`.
-
-    A cache that can't be read or written is no reason to stop.
-    """
-    path = default_cache_folder() / kind / f"{key}.json"
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if len(kept) == len(like) and all(
-            isinstance(n, type(t)) and n > 0 for n, t in zip(kept, like, strict=True)
-        ):
-            return tuple(kept)
-    except (OSError, ValueError, TypeError):
-        pass
-    found = measure()
-    with contextlib.suppress(OSError):
-        write_text_atomic(path, json.dumps(found))
-    return found
 
 
 def architecture(module: nn.Module, how: object) -> str:

@@ -1,33 +1,26 @@
-"""Networks as OpenVINO models: converted with torch, or as they were kept when they last were.
+"""Networks as OpenVINO models, as they were kept when they were last converted.
 
-To convert one takes a second or two, most of it torch's tracing, so `cryo-pick predict` keeps the
-models of a bundle in the cache folder, once they have been compared with torch.
+To convert one takes torch and a second or two, most of it torch's tracing, so `cryo-pick predict`
+keeps the models of a bundle in the cache folder, once they have been compared with torch.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import os
 import shutil
 import sys
 import tempfile
-import warnings
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from cryo_pick.cache import default_cache_folder
-from cryo_pick.hardware import cpu_has_bf16
-from detector.engine import UnsupportedNetwork
-from detector.network_geometry import architecture
+from cryo_pick.hardware import compute_threads, cpu_has_bf16
+from cryo_pick.network_source import joined_key
 
 # Importing OpenVINO tells its makers, over the network, unless the package that does so is missing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -51,37 +44,16 @@ def openvino_core() -> openvino.Core:
 
 
 def cpu_config(precision: str) -> dict[str, Any]:
-    """How a model is compiled: for one request at a time on torch's number of threads.
+    """How a model is compiled: for one request at a time, on all threads of this process.
 
     In int8, what a model doesn't round runs in bf16 where the CPU has it.
     """
     half = precision == "bf16" or (precision == "int8" and cpu_has_bf16())
     return {
         "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_NUM_THREADS": compute_threads(),
         "NUM_STREAMS": 1,
     }
-
-
-def converted(module: nn.Module, example: tuple[Tensor, ...]) -> Any:
-    """A module as an OpenVINO model, traced on example arguments.
-
-    Raises
-    ------
-    UnsupportedNetwork
-        If OpenVINO can't convert it.
-    """
-    with warnings.catch_warnings():
-        # OpenVINO traces with torch.jit, which is deprecated but three times as fast as export,
-        # and warns of every shape that a network looks at; the check covers what could go wrong.
-        warnings.simplefilter("ignore")
-        try:
-            with torch.no_grad():
-                # Left to OpenVINO, torch traces twice to compare, and loads much for that.
-                traced = torch.jit.trace(module, example, check_trace=False, strict=False)
-            return openvino.convert_model(traced, example_input=example)
-        except Exception as error:  # its front end raises whatever the network's code raises
-            raise UnsupportedNetwork(f"it does not convert ({error})") from error
 
 
 def convolution_seconds(model: Any, shape: tuple[int, ...], precision: str, repeats: int) -> float:
@@ -114,29 +86,18 @@ def convolution_seconds(model: Any, shape: tuple[int, ...], precision: str, repe
     return min(found[1:])
 
 
-def model_key(module: nn.Module, precision: str, how: str, code: Sequence[ModuleType] = ()) -> str:
+def model_key(source_key: str, how: str) -> str:
     """What a converted and checked model is called after: all that it depends on.
 
     Parameters
     ----------
-    module
-        With its weights.
-    precision
-        That it was compared with torch in.
+    source_key
+        Of the network.
     how
-        Shapes of its inputs, and what else matters, in words.
-    code
-        Modules whose code changes the network before it is converted.
+        What else matters, in words: precision, shapes of inputs.
     """
     device = openvino_core().get_property("CPU", "FULL_DEVICE_NAME")
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(architecture(module, how).encode())
-    for changed_by in code:
-        digest.update(Path(str(changed_by.__file__)).read_bytes())
-    digest.update(f"{precision} {openvino.__version__} {device}".encode())
-    for value in module.state_dict().values():
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return joined_key([source_key, how, openvino.__version__, device])
 
 
 def kept_model(key: str) -> Any | None:
@@ -150,8 +111,14 @@ def kept_model(key: str) -> Any | None:
     return model
 
 
-def keep_model(key: str, model: Any) -> None:
-    """Keep a model that was compared with torch; whole or, on a full disk say, not at all."""
+def keep_model(key: str, model: Any) -> Any:
+    """Keep a model that was compared with torch; whole or, on a full disk say, not at all.
+
+    Returns
+    -------
+    The model as it was kept, as the next run will have it: in bf16, OpenVINO rounds elsewhere in a
+    model that it has just converted. Where nothing could be kept, the model itself.
+    """
     folder = _folder()
     with contextlib.suppress(OSError, RuntimeError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -159,9 +126,11 @@ def keep_model(key: str, model: Any) -> None:
             part = Path(made) / key
             openvino.save_model(model, part / "model.xml", compress_to_fp16=False)
             part.rename(folder / key)  # refused where another process has been as fast
-        kept = [p for p in folder.iterdir() if not p.name.startswith(".")]
-        for old in sorted(kept, key=lambda p: -p.stat().st_mtime)[_MOST_KEPT:]:
+        models = [p for p in folder.iterdir() if not p.name.startswith(".")]
+        for old in sorted(models, key=lambda p: -p.stat().st_mtime)[_MOST_KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
+    kept = kept_model(key)
+    return model if kept is None else kept
 
 
 def _folder() -> Path:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from detector.candidates import check_settings, peak_kernel
@@ -20,6 +19,9 @@ from detector.linked import slice_marks
 from detector.peaks import Peaks, find_peaks
 from detector.settings import CandidatesSettings
 from detector.tiles import Shape
+
+if TYPE_CHECKING:
+    import torch
 
 
 class PeakStream(Protocol):
@@ -73,7 +75,7 @@ class RollingPeaks:
         def add_class(index: int) -> None:
             # A class at a time: numpy is slow at this, and all at once would be a large block that
             # the allocator keeps.
-            single = torch.from_numpy(slab[index]).float().numpy()
+            single = np.asarray(slab[index], np.float32)
             window = np.concatenate([self._held[index], single])
             if stop > self._searched:
                 within = (self._searched - self._first, stop - self._first)

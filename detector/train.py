@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from cryo_pick.coordinates import angstrom_to_index
 from cryo_pick.errors import ConfigError
 from cryo_pick.fit import FitResult, LossFunction, Watch, fit
+from cryo_pick.network_spec import NetworkSpec
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.parts import build_part
 from cryo_pick.picks import Picks
 from cryo_pick.settings import AugmentSettings
 from cryo_pick.tomogram import Tomogram
-from cryo_pick.weights import NetworkSpec
 from detector.combinations import check_training
 from detector.parts import LOSSES, NETWORKS, output_stride
 from detector.sampling import CropSampler, TrainingRun

@@ -6,13 +6,12 @@ import copy
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
+from cryo_pick.hardware import compute_threads
+from cryo_pick.network_source import NetworkSource
 from detector.engine import UnsupportedNetwork
 from detector.openvino_models import (
-    converted,
     cpu_config,
     keep_model,
     kept_model,
@@ -20,7 +19,6 @@ from detector.openvino_models import (
     openvino,
     openvino_core,
 )
-from detector.parity import check_answers
 from refiner.engine import Inputs
 
 _CHECKED_BATCH = 3
@@ -31,19 +29,17 @@ AT_ONCE = 16
 class OpenVinoPatchEngine:
     """The network as an OpenVINO model for batches of any length.
 
-    It is run once on noise and compared with torch, as a detector is
+    It is run once on noise and compared with torch, and kept where it has a key, as a detector is
     (:class:`detector.engine_openvino.OpenVinoEngine`).
 
     Parameters
     ----------
-    module
+    network
         Copied, so not changed.
     precision
         fp32 or bf16.
     n_classes, patch, stride
         k, the edge of a patch in voxels, and the voxels per heatmap cell.
-    keep
-        Take the model from the cache folder where it was kept before, and keep it there else.
 
     Raises
     ------
@@ -52,36 +48,42 @@ class OpenVinoPatchEngine:
     """
 
     def __init__(
-        self,
-        module: nn.Module,
-        precision: str,
-        n_classes: int,
-        patch: int,
-        stride: int,
-        keep: bool = False,
+        self, network: NetworkSource, precision: str, n_classes: int, patch: int, stride: int
     ) -> None:
         self.at_once = AT_ONCE
-        self.name = f"OpenVINO {precision} on {torch.get_num_threads()} CPU threads"
-        self._module = copy.deepcopy(module).float().cpu().eval()
+        self.name = f"OpenVINO {precision} on {compute_threads()} CPU threads"
         cells = patch // stride
         shapes = [(1, patch, patch, patch), (n_classes, cells, cells, cells), (n_classes,)]
-        key = model_key(self._module, precision, str(shapes)) if keep else ""
+        key = model_key(network.key, f"{precision} {shapes}") if network.key else ""
         kept = kept_model(key) if key else None
-        rng = np.random.default_rng(0)
-        noise = [rng.random((_CHECKED_BATCH, *shape), np.float32) for shape in shapes]
         try:
             if kept is not None:
                 self._compile(kept, precision)
                 return
-            model = converted(self._module, tuple(torch.from_numpy(a) for a in noise))
-            model.reshape({i: openvino.PartialShape([-1, *s]) for i, s in enumerate(shapes)})
-            self._compile(model, precision)
-            answers = self((noise[0], noise[1], noise[2]))
+            model = self._convert(network, precision, shapes)
+            if key:
+                self._compile(keep_model(key, model), precision)
         except RuntimeError as error:
             raise UnsupportedNetwork(f"it does not compile ({error})") from error
-        check_answers(answers, self._module, noise, precision)
-        if key:
-            keep_model(key, model)
+
+    def _convert(
+        self, network: NetworkSource, precision: str, shapes: list[tuple[int, ...]]
+    ) -> Any:
+        """Make the model and compare it with torch."""
+        import torch
+
+        from detector.openvino_convert import converted
+        from detector.parity import check_answers
+
+        module = copy.deepcopy(network.module).float().cpu().eval()
+        rng = np.random.default_rng(0)
+        noise = [rng.random((_CHECKED_BATCH, *shape), np.float32) for shape in shapes]
+        model = converted(module, tuple(torch.from_numpy(a) for a in noise))
+        model.reshape({i: openvino.PartialShape([-1, *s]) for i, s in enumerate(shapes)})
+        self._compile(model, precision)
+        answers = self((noise[0], noise[1], noise[2]))
+        check_answers(answers, module, noise, precision)
+        return model
 
     def _compile(self, model: Any, precision: str) -> None:
         self._compiled = openvino_core().compile_model(model, "CPU", cpu_config(precision))

@@ -8,16 +8,13 @@ from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
-from torch import nn
 
 from cryo_pick.candidates import Candidates
 from cryo_pick.coordinates import Vector, angstrom_to_index, index_to_angstrom
 from refiner.blocks import BlockReader, block_edges, block_order
-from refiner.engine import Inputs, PatchEngine, TorchPatchEngine
-from refiner.networks.patch_net import OFFSET_UNIT
+from refiner.engine import OFFSET_UNIT, Inputs, PatchEngine
 from refiner.patches import patch_starts
 
 BLOCK_MEMORY = 256 * 2**20
@@ -40,12 +37,11 @@ def score_candidates(
     stride: int,
     voxel_spacing: Vector,
     origin: Vector,
-    members: Sequence[nn.Module | PatchEngine],
+    members: Sequence[PatchEngine],
     *,
     patch: int,
     views: int,
     batch_size: int,
-    device: torch.device,
     on_batch: Callable[[int], None] | None = None,
     memory: float = BLOCK_MEMORY,
 ) -> Candidates:
@@ -66,14 +62,12 @@ def score_candidates(
         Voxels per heatmap cell.
     voxel_spacing, origin : Å, zyx
     members
-        Trained patch networks, as modules, which are moved to `device`, or as engines.
+        Trained patch networks, ready to run.
     patch
         Edge in voxels.
     views
         1, 2, 4 or 8 mirrored copies of each patch.
     batch_size
-    device
-        Of the members that are modules.
     on_batch
         Told how many candidates were done.
     memory
@@ -91,7 +85,6 @@ def score_candidates(
         raise ValueError("Expected argument `members` to hold at least one network, but got none.")
     if patch % stride:
         raise ValueError(f"Expected `patch` in multiples of {stride} voxels, but got {patch}.")
-    engines = [TorchPatchEngine(m, device) if isinstance(m, nn.Module) else m for m in members]
     n, k = len(candidates), candidates.n_classes
     probabilities = np.zeros((n, k + 1), np.float32)
     refined = np.zeros((n, 3), np.float64)
@@ -100,7 +93,7 @@ def score_candidates(
     for part, inputs in _batches(
         volume, heatmap, candidates.stage1, starts, stride, patch, batch_size, memory
     ):
-        probability, offset = _average(inputs, engines, views)
+        probability, offset = _average(inputs, members, views)
         middle = index_to_angstrom(starts[part] + (patch - 1) / 2, voxel_spacing, origin)
         probabilities[part] = probability
         refined[part] = middle + offset

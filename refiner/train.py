@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.fit import FitResult, LossFunction, Watch, fit
+from cryo_pick.network_spec import NetworkSpec
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.parts import build_part
 from cryo_pick.settings import AugmentSettings
-from cryo_pick.weights import NetworkSpec
+from refiner.engine import OFFSET_UNIT
 from refiner.losses import mixed, refiner_loss
-from refiner.networks.patch_net import OFFSET_UNIT
 from refiner.sampling import PatchSampler, RefinerRun
 from refiner.settings import RefinerSettings
 

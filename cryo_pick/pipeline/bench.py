@@ -34,7 +34,7 @@ from detector.engine import make_engine, precision_in_force
 from detector.engine_torch import autocast
 from detector.infer import predict_heatmap
 from detector.int8 import measure_ranges
-from detector.network_geometry import kept_geometry
+from detector.kept_geometry import kept_geometry
 from detector.parts import LOSSES, output_stride
 from detector.peaks import find_peaks
 from detector.tiles import Shape, round_up

@@ -19,13 +19,14 @@ from cryo_pick.files import atomic_path, write_bytes_atomic, write_text_atomic
 from cryo_pick.formats.copick import open_project
 from cryo_pick.formats.inputs import find_inputs
 from cryo_pick.hardware import Precision, choose_device, choose_precision
+from cryo_pick.network_spec import NetworkSpec
 from cryo_pick.normalize import intensity_statistics, normalize
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.predict import Picker, load_picker, pick_tomogram, picks_of
 from cryo_pick.tomogram import Tomogram
-from cryo_pick.weights import NetworkSpec, load_network
+from cryo_pick.weights import load_network
 from detector.engine import Engine, UnsupportedNetwork, cpu_precision, openvino_precision
-from detector.network_geometry import kept_geometry
+from detector.kept_geometry import kept_geometry
 from detector.onnx_export import export_onnx, require_packages
 from detector.parts import output_stride
 from detector.settings import CandidatesSettings, InferSettings
@@ -100,7 +101,7 @@ def export_bundle(folder: Path, kind: str, out: Path, infer: InferSettings) -> l
                     export_onnx(module, part, None, multiple)
             elif kind == "openvino":
                 require_packages(("openvino",), "--format openvino", "openvino")
-                from detector.engine_openvino import write_openvino
+                from detector.openvino_convert import write_openvino
 
                 precision = _exported_precision(infer, spec)
                 write_openvino(module, path, multiple, precision, spec.int8_ranges)
@@ -134,7 +135,7 @@ def _write_plan(module: nn.Module, path: Path, infer: InferSettings, multiple: i
 
     tile = [math.ceil(n / multiple) * multiple for n in infer.tile or _TILE]
     batch = min(GPU_BATCH, infer.views or 1)
-    precision = choose_precision(infer.precision, device)
+    precision = choose_precision(infer.precision, gpu=True)
     write_bytes_atomic(path, build_plan(module, (batch, 1, *tile), multiple, precision))
 
 
@@ -160,7 +161,7 @@ def exported_picker(reference: Picker, folder: Path, kind: str, files: Sequence[
         else:
             from detector.engine_tensorrt import TensorRtEngine
 
-            precision = choose_precision(infer.precision, device)
+            precision = choose_precision(infer.precision, gpu=True)
             engines.append(TensorRtEngine(module, stride, precision, path))
     return replace(reference, engines=tuple(engines))
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from cryo_pick.errors import ConfigError, OutOfMemory
-from cryo_pick.hardware import choose_device
+from cryo_pick.hardware import on_gpu
 from cryo_pick.memory import parse_memory
 from detector.settings import InferSettings
 
@@ -60,9 +60,8 @@ def pick_within_memory(
         If nothing helped.
     """
     asked = picker
-    on_gpu = choose_device(picker.infer.accelerator).type == "cuda"
     steps: list[str] = []
-    todo = fallbacks(picker.infer, on_gpu)
+    todo = fallbacks(picker.infer, on_gpu(picker.infer.accelerator))
     while True:
         try:
             return pick(picker), _told(steps)
@@ -88,11 +87,11 @@ def pick_within_memory(
             picker = load(picker)
 
 
-def fallbacks(infer: InferSettings, on_gpu: bool) -> Iterator[tuple[str, InferSettings, int]]:
+def fallbacks(infer: InferSettings, gpu: bool) -> Iterator[tuple[str, InferSettings, int]]:
     """What to try in turn: in words, as settings, and the share of memory as a divisor."""
     for share in SHARES:
         yield f"tiles of 1/{share} of the memory", smaller_tiles(infer, share), share
-    if not on_gpu:
+    if not gpu:
         return
     precision = "auto" if infer.precision == "fp16" else infer.precision
     cpu = replace(infer, accelerator="cpu", precision=precision)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cryo_pick.buffers import Buffers
@@ -17,7 +16,7 @@ from cryo_pick.candidates import Candidates
 from cryo_pick.errors import InputError
 from cryo_pick.files import atomic_path
 from cryo_pick.formats.npz import read_npz
-from cryo_pick.hardware import choose_device
+from cryo_pick.hardware import choose_device, on_gpu
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.tomogram import Tomogram
 from detector.candidates import candidates_of_peaks, heatmap_candidates
@@ -74,8 +73,7 @@ def stream_candidates(
     stride = engines[0].output_stride
     check_engines(engines, infer, len(types), stride)
     plan = plan_tiles(tomogram.shape, engines, infer, len(types), stride)
-    device = choose_device(infer.accelerator)
-    gpu = device if device.type == "cuda" else None
+    gpu = choose_device(infer.accelerator) if on_gpu(infer.accelerator) else None
     peaks = peak_stream(candidates, len(types), plan.cells, stride, gpu)
     with HeatmapFile(len(types), plan.cells, folder) as file:
         slabs = heatmap_slabs(
@@ -102,11 +100,12 @@ def _keep_and_search(
     slabs: Iterable[tuple[int, NDArray[np.float32]]], file: HeatmapFile, peaks: PeakStream
 ) -> None:
     """Write slabs to the file and search them, while the next one is made ready."""
-    with ThreadPoolExecutor(2, "heatmap") as pool:
+    with ThreadPoolExecutor(2, "heatmap") as pool, ThreadPoolExecutor(2, "round") as rounding:
         before: list[Future[None]] = []
         for first, slab in slabs:
-            # What is searched is what the refiner will see. numpy rounds on one core, slowly.
-            rounded = torch.from_numpy(slab).half().numpy()
+            # What is searched is what the refiner will see. numpy rounds slowly, so by class.
+            rounded = np.empty(slab.shape, np.float16)
+            list(rounding.map(np.copyto, rounded, slab))
             for work in before:
                 work.result()  # one slab waits at most, and they are searched in order
             before = [pool.submit(file.write, first, rounded), pool.submit(peaks.add, rounded)]

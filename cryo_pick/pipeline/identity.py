@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from cryo_pick.errors import ConfigError
+from cryo_pick.network_spec import NetworkSpec
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.pipeline.dataset import DataRun
-from cryo_pick.weights import NetworkSpec, load_network
+from cryo_pick.weights import load_network
 from detector.settings import DetectorTrainSettings
 from refiner.settings import RefinerSettings
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cryo_pick.tomogram import Tomogram
 from detector.int8 import measure_ranges, rounded, rounding_error
-from detector.network_geometry import kept_geometry
+from detector.kept_geometry import kept_geometry
 from detector.subpixel import without_transposed
 from detector.tiles import middle_box
 

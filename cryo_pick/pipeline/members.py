@@ -10,90 +10,146 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cryo_pick.errors import InputError
+from cryo_pick.kept_numbers import kept_numbers
+from cryo_pick.network_source import NetworkSource, joined_key, source_key
+from cryo_pick.network_spec import NetworkSpec, read_spec
 from cryo_pick.pipeline.bundle import FILE, Bundle
-from cryo_pick.weights import NetworkSpec, load_network
-from detector.mean_network import MeanNetwork
-from detector.members import HEATMAP_STRIDE, member_engines
+from detector.members import HEATMAP_STRIDE, by_layer, member_engines
 from detector.parts import NETWORKS, output_stride
 
 if TYPE_CHECKING:
     from torch import nn
 
+REFINERS = "refiner.networks"
 
-def load_member(
-    folder: Path, bundle: Bundle, member: str, package: str
-) -> tuple[nn.Module, NetworkSpec]:
-    """One network of the bundle in `folder`.
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a bundle, not yet built.
+
+    Attributes
+    ----------
+    source, spec
+    """
+
+    source: NetworkSource
+    spec: NetworkSpec
+
+    def built_stride(self) -> int:
+        """Voxels per heatmap cell of a detector; 1 of a refiner.
+
+        What a network was built from once need not be built again to know that it can be.
+
+        Raises
+        ------
+        InputError
+            If the files don't make a network.
+        """
+
+        def build() -> Sequence[float]:
+            _ = self.source.module  # which may be refused
+            return [output_stride(self.spec.network) if self.spec.package == NETWORKS else 1]
+
+        return int(kept_numbers("networks", self.source.key, [0], build)[0])
+
+
+def bundle_member(folder: Path, bundle: Bundle, member: str, package: str) -> Member:
+    """One network of the bundle in `folder`, by its files.
 
     Raises
     ------
     InputError
-        If its files are missing, broken or lie elsewhere, or it was made for other classes or
-        another patch than the bundle says.
+        If they are missing, broken or lie elsewhere, or the network was made for other classes or
+        another patch than the bundle says; of weights that don't fit, when it is built.
     """
+    path = folder / member
+    files = [path.with_suffix(suffix) for suffix in (".yaml", ".safetensors")]
     inside = folder.resolve()
-    for suffix in (".yaml", ".safetensors"):
-        path = (folder / member).with_suffix(suffix)
-        if not path.resolve().is_relative_to(inside):
+    for file in files:
+        if not file.resolve().is_relative_to(inside):
             raise InputError(
-                f"{path}: expected a file of the bundle, but it is a link that leads out of it; "
+                f"{file}: expected a file of the bundle, but it is a link that leads out of it; "
                 "copy the file into the bundle"
             )
-    module, spec = load_network(folder / member, package)
+
+    def build() -> nn.Module:
+        from cryo_pick.weights import load_network
+
+        return load_network(path, package)[0]
+
+    try:
+        key = source_key(files)
+    except OSError:
+        key = ""
+        build()  # which says what is wrong
+    spec = read_spec(path)
     if spec.classes != bundle.types.names:
         raise InputError(
-            f"{folder / member}.yaml: expected the classes of {FILE}, "
+            f"{path}.yaml: expected the classes of {FILE}, "
             f"{', '.join(bundle.types.names)}, but got {', '.join(spec.classes)}"
         )
     if member in bundle.refiners and spec.patch != bundle.refiner["patch"]:
         raise InputError(
-            f"{folder / member}.yaml: expected patch {bundle.refiner['patch']} as in {FILE}, "
+            f"{path}.yaml: expected patch {bundle.refiner['patch']} as in {FILE}, "
             f"but got {spec.patch}"
         )
-    return module, spec
+    return Member(NetworkSource(build, joined_key([package, key]) if key else ""), spec)
+
+
+def bundle_members(folder: Path, bundle: Bundle) -> tuple[list[Member], list[Member]]:
+    """Detectors and refiners of the bundle in `folder`.
+
+    Raises
+    ------
+    InputError
+        As :func:`bundle_member`.
+    """
+    detectors = [bundle_member(folder, bundle, m, NETWORKS) for m in bundle.detectors]
+    return detectors, [bundle_member(folder, bundle, m, REFINERS) for m in bundle.refiners]
 
 
 @dataclass(frozen=True)
-class LoadedDetector:
-    """A network ready to be given to an engine.
+class Detector:
+    """A detector that can be given to an engine.
 
     Attributes
     ----------
-    module
+    source
     output_stride
         Voxels per heatmap cell.
     int8_ranges
-        See :class:`cryo_pick.weights.NetworkSpec`.
+        See :class:`cryo_pick.network_spec.NetworkSpec`.
     """
 
-    module: nn.Module
+    source: NetworkSource
     output_stride: int
     int8_ranges: dict[str, tuple[float, float]]
 
 
-def load_detectors(folder: Path, bundle: Bundle) -> list[LoadedDetector]:
-    """The detectors of the bundle in `folder`.
+def detectors_to_run(members: Sequence[Member], bundle: Bundle) -> list[Detector]:
+    """The detectors of a bundle, as they are run.
 
     The folds of one training, whose plain mean counts, come as one network.
 
     Raises
     ------
     InputError
-        As :func:`load_member`.
+        If a network can't be built.
     """
-    loaded = [load_member(folder, bundle, member, NETWORKS) for member in bundle.detectors]
-    networks = [
-        LoadedDetector(module, output_stride(spec.network), spec.int8_ranges)
-        for module, spec in loaded
-    ]
-    strides = {n.output_stride for n in networks}
-    if bundle.ensemble or len(networks) < 2 or strides != {HEATMAP_STRIDE}:
-        return networks
-    mean = MeanNetwork([n.module for n in networks]).eval()
-    ranges = {}
-    if all(n.int8_ranges for n in networks):
-        ranges = mean.by_layer([n.int8_ranges for n in networks])
-    return [LoadedDetector(mean, HEATMAP_STRIDE, ranges)]
+    detectors = [Detector(m.source, m.built_stride(), m.spec.int8_ranges) for m in members]
+    strides = {d.output_stride for d in detectors}
+    if bundle.ensemble or len(detectors) < 2 or strides != {HEATMAP_STRIDE}:
+        return detectors
+
+    def build() -> nn.Module:
+        from detector.mean_network import MeanNetwork
+
+        return MeanNetwork([d.source.module for d in detectors]).eval()
+
+    keys = [d.source.key for d in detectors]
+    source = NetworkSource(build, joined_key(["mean", *keys]) if all(keys) else "")
+    ranges = [d.int8_ranges for d in detectors]
+    return [Detector(source, HEATMAP_STRIDE, by_layer(ranges) if all(ranges) else {})]
 
 
 def ensemble_engines(engines: Sequence[Any], bundle: Bundle) -> list[Any]:

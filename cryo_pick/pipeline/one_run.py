@@ -9,6 +9,7 @@ from pathlib import Path
 from cryo_pick.allocator import give_back_large_blocks
 from cryo_pick.errors import ConfigError, CryoPickError
 from cryo_pick.formats.inputs import InputRun
+from cryo_pick.hardware import set_compute_threads
 from cryo_pick.pipeline.fallback import is_out_of_memory
 from cryo_pick.pipeline.predict import Picker, PickerPlan, RunResult, load_planned, predict_run
 from cryo_pick.run_folder import usable_cpus
@@ -91,10 +92,8 @@ def do_run_on_worker(task: RunTask, threads: int | None) -> RunResult | Failure:
     ConfigError
         If the settings can't be used for any run, or not on this machine.
     """
-    import torch
-
     give_back_large_blocks()
-    torch.set_num_threads(threads or usable_cpus())
+    set_compute_threads(threads or usable_cpus())
     try:
         picker = _picker_of(task.plan)
     except ConfigError:

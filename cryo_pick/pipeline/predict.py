@@ -24,7 +24,6 @@ from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.files import remove_temporaries, write_text_atomic
 from cryo_pick.formats.candidates_npz import read_candidates, write_candidates
 from cryo_pick.formats.inputs import InputRun
-from cryo_pick.hardware import choose_device
 from cryo_pick.memory import parse_memory
 from cryo_pick.normalized import NormalizedVolume
 from cryo_pick.picks import Picks
@@ -34,14 +33,13 @@ from cryo_pick.pipeline.fallback import pick_within_memory
 from cryo_pick.pipeline.fit import FLOOR
 from cryo_pick.pipeline.guards import warnings_of
 from cryo_pick.pipeline.heatmaps import stream_candidates
-from cryo_pick.pipeline.members import ensemble_engines, load_detectors, load_member
+from cryo_pick.pipeline.members import bundle_members, detectors_to_run, ensemble_engines
 from cryo_pick.pipeline.reading import checked_statistics, opened_within
 from cryo_pick.pipeline.surprises import surprises
 from cryo_pick.resample import resample
 from cryo_pick.tomogram import Tomogram
 from detector.engine import Engine, make_engine, precision_in_force
 from detector.members import at_heatmap_stride
-from detector.parts import NETWORKS
 from detector.settings import CandidatesSettings, InferSettings
 from metrics.thresholds import cut
 from refiner.blend import scored_picks
@@ -49,8 +47,6 @@ from refiner.engine import PatchEngine, make_patch_engine
 from refiner.score import BLOCK_MEMORY, score_candidates
 
 logger = logging.getLogger(__name__)
-
-REFINERS = "refiner.networks"
 
 
 @dataclass(frozen=True)
@@ -149,9 +145,9 @@ def plan_picker(
         depth=infer.depth or bundle.infer.get("depth"),
     )
     chosen = _candidate_settings(bundle, candidates)
-    for members, package in ((bundle.detectors, NETWORKS), (bundle.refiners, REFINERS)):
+    for members in bundle_members(folder, bundle):
         for member in members:
-            load_member(folder, bundle, member, package)
+            member.built_stride()
     settings = [asdict(infer) | {"memory": ""}, asdict(chosen), use_refiners]
     text = json.dumps(settings, sort_keys=True).encode()
     fingerprint = f"{_weights_digest(folder, bundle)}-{_digest([text])}"
@@ -194,7 +190,8 @@ def load_planned(plan: PickerPlan) -> Picker:
     if not plan.fingerprint.startswith(_weights_digest(plan.folder, plan.bundle)):
         raise InputError(f"{plan.folder}: this bundle was changed meanwhile; start again")
     bundle, infer = plan.bundle, plan.infer
-    detectors = load_detectors(plan.folder, bundle)
+    members, patch_members = bundle_members(plan.folder, bundle)
+    detectors = detectors_to_run(members, bundle)
     known = all(d.int8_ranges for d in detectors)
     fitted, now = bundle.infer.get("fitted_precision"), precision_in_force(infer, known)
     if fitted not in (None, now):
@@ -204,18 +201,15 @@ def load_planned(plan: PickerPlan) -> Picker:
             now,
         )
     engines = [
-        at_heatmap_stride(
-            make_engine(d.module, infer, d.output_stride, ranges=d.int8_ranges, keep=True)
-        )
+        at_heatmap_stride(make_engine(d.source, infer, d.output_stride, ranges=d.int8_ranges))
         for d in detectors
     ]
     engines = ensemble_engines(engines, bundle)
-    refiners = []
-    for member in bundle.refiners if plan.two_stage else ():
-        module, spec = load_member(plan.folder, bundle, member, REFINERS)
-        stride = engines[0].output_stride
-        k = len(bundle.types)
-        refiners.append(make_patch_engine(module, infer, k, spec.patch, stride, keep=True))
+    stride, k = engines[0].output_stride, len(bundle.types)
+    refiners = [
+        make_patch_engine(m.source, infer, k, m.spec.patch, stride)
+        for m in (patch_members if plan.two_stage else ())
+    ]
     planned = {f.name: getattr(plan, f.name) for f in fields(PickerPlan)}
     return Picker(**planned, engines=tuple(engines), refiners=tuple(refiners))
 
@@ -273,7 +267,6 @@ def pick_tomogram(
                     opened.voxel_spacing,
                     opened.origin,
                     picker.refiners,
-                    device=choose_device(infer.accelerator),
                     memory=min(BLOCK_MEMORY, parse_memory(memory) / 12),
                     **picker.bundle.refiner,
                 )

@@ -18,6 +18,7 @@ from cryo_pick.files import write_text_atomic
 from cryo_pick.formats.candidates_npz import read_candidates
 from cryo_pick.formats.copick import open_project
 from cryo_pick.formats.yaml_file import read_yaml
+from cryo_pick.network_spec import read_spec
 from cryo_pick.pipeline.bundle import Bundle, read_bundle, write_bundle
 from cryo_pick.pipeline.copies import is_copy, original, turned
 from cryo_pick.pipeline.dataset import Dataset, load_dataset
@@ -27,7 +28,6 @@ from cryo_pick.pipeline.spent import read_spent
 from cryo_pick.pipeline.surprises import DENSITY, densities
 from cryo_pick.report.data import ReportData, RunResult
 from cryo_pick.tomogram import Tomogram
-from cryo_pick.weights import read_spec
 from detector.engine import precision_in_force
 from metrics.thresholds import cut
 from refiner.blend import scored_picks

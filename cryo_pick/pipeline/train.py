@@ -21,6 +21,7 @@ from cryo_pick.folds import assign_folds
 from cryo_pick.formats.candidates_npz import read_candidates, write_candidates
 from cryo_pick.hardware import choose_device
 from cryo_pick.logs import duration, progress
+from cryo_pick.network_spec import NetworkSpec
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.pipeline.copies import original, with_copies
 from cryo_pick.pipeline.dataset import DataRun, Dataset
@@ -32,11 +33,13 @@ from cryo_pick.pipeline.spent import Spent, spending
 from cryo_pick.pipeline.start_weights import starting_weights
 from cryo_pick.pipeline.train_folder import TrainFolder
 from cryo_pick.pipeline.validate import DetectorLook, RefinerLook, choose_runs, watch_of
-from cryo_pick.weights import NetworkSpec, load_network, save_network
+from cryo_pick.weights import load_network, save_network
 from detector.engine import make_engine
 from detector.members import at_heatmap_stride
 from detector.parts import output_stride
 from detector.train import detector_spec, train_detector, training_run
+from refiner.engine import PatchEngine
+from refiner.engine_torch import TorchPatchEngine
 from refiner.sampling import RefinerRun
 from refiner.score import score_candidates
 from refiner.train import refiner_spec, train_refiner
@@ -247,7 +250,7 @@ def score_fold(runs: Sequence[DataRun], weights: Path, config: Config, folder: T
     leaked = sorted({original(r.name) for r in runs} & set(spec.trained_on))
     if leaked:
         raise CryoPickError(f"{weights}: this refiner was trained on {', '.join(leaked)}")
-    device = choose_device(config.refiner.optimizer.accelerator)
+    engine = TorchPatchEngine(module, choose_device(config.refiner.optimizer.accelerator))
     with progress("Scoring candidates", len(runs), "runs") as advance:
         for run in runs:
             file = read_candidates(folder.candidates(run.name))
@@ -261,7 +264,7 @@ def score_fold(runs: Sequence[DataRun], weights: Path, config: Config, folder: T
                     heatmap.values,
                     heatmap.stride,
                     file.candidates,
-                    [module.to(device)],
+                    [engine],
                     config,
                 )
                 metadata = file.metadata | {"scored": mark}
@@ -274,7 +277,7 @@ def score_run(
     heatmap: Any,
     stride: int,
     candidates: Any,
-    members: Sequence[nn.Module],
+    members: Sequence[PatchEngine],
     config: Config,
 ) -> Any:
     """Candidates of one run with stage 2's scores; see :func:`refiner.score.score_candidates`."""
@@ -290,7 +293,6 @@ def score_run(
         patch=r.patch,
         views=r.views,
         batch_size=r.batch_size,
-        device=choose_device(r.optimizer.accelerator),
     )
 
 

@@ -14,12 +14,13 @@ from cryo_pick.candidates import Candidates
 from cryo_pick.config import Config
 from cryo_pick.fabric import training_precision
 from cryo_pick.fit import Watch
+from cryo_pick.network_spec import NetworkSpec
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.dataset import DataRun
 from cryo_pick.pipeline.heatmaps import find_candidates
 from cryo_pick.pipeline.training_preview import draw_validation
-from cryo_pick.weights import NetworkSpec, load_network, save_network
+from cryo_pick.weights import load_network, save_network
 from detector.engine_torch import TorchEngine
 from detector.heatmap import Heatmap
 from detector.members import at_heatmap_stride
@@ -27,6 +28,7 @@ from detector.parts import output_stride
 from metrics.counts import weighted_mean
 from metrics.thresholds import cut, fit_thresholds
 from refiner.blend import Blend, scored_picks
+from refiner.engine_torch import TorchPatchEngine
 from refiner.sampling import RefinerRun
 from refiner.score import score_candidates
 
@@ -152,11 +154,10 @@ class RefinerLook:
                 run.stride,
                 run.voxel_spacing,
                 run.origin,
-                [module],
+                [TorchPatchEngine(module, next(module.parameters()).device)],
                 patch=settings.patch,
                 views=1,
                 batch_size=settings.batch_size,
-                device=next(module.parameters()).device,
             )
             picks[run.name] = scored_picks(scored, blend, self.types)
         truth = {run.name: run.truth for run in self.runs}

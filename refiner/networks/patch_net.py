@@ -16,9 +16,6 @@ from torch import Tensor, nn
 
 from detector.networks.shuffle_unet import ResidualBlock, fold_blocks
 
-OFFSET_UNIT = 10.0
-"""Å that an offset of 1 at the network's output stands for."""
-
 
 class ConvNextBlock(nn.Module):
     """Depthwise 5x5x5, then a bottleneck turned inside out (https://arxiv.org/abs/2201.03545).
@@ -133,7 +130,7 @@ class PatchNet(nn.Module):
 
         Returns
         -------
-        (b, k + 1) logits, (b, 3) offsets zyx in units of :data:`OFFSET_UNIT`
+        (b, k + 1) logits, (b, 3) offsets zyx in units of :data:`refiner.engine.OFFSET_UNIT`
         """
         x = fold_blocks(patch, 2)
         x = self.body(torch.cat([x, heatmap], 1) if self.heatmap else x)

@@ -22,11 +22,12 @@ from cryo_pick.formats.candidates_npz import write_candidates
 from cryo_pick.formats.copick import create_project
 from cryo_pick.formats.mrc import write_mrc
 from cryo_pick.formats.ome_zarr import write_ome_zarr
+from cryo_pick.network_spec import NetworkSpec
 from cryo_pick.objects import ParticleType, ParticleTypes
 from cryo_pick.parts import build_part
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.bundle import Bundle, StageFit, write_bundle
-from cryo_pick.weights import NetworkSpec, save_network
+from cryo_pick.weights import save_network
 from detector.settings import CandidatesSettings, InferSettings
 from metrics.thresholds import ThresholdChoice
 from refiner.blend import Blend

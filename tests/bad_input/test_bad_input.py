@@ -17,7 +17,7 @@ from tests.bad_input.table import DOCUMENT, table
 RESULTS = re.compile(r"(csv|star|npz|html|json|mrc|safetensors|zarr.*)$")
 KEPT = re.compile(
     r"out/(config\.yaml|environment\.json|run\.log|bundle\.json|plan\.json|summary\.json"
-    r"|runs/[^/]+/failed\.json)|cache/.*\.npy|cache/(geometries|receptive-fields)/.*\.json"
+    r"|runs/[^/]+/failed\.json)|cache/.*\.npy|cache/(geometries|networks|receptive-fields)/.*\.json"
 )
 PARTIAL = 4
 

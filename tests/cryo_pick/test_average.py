@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from cryo_pick.average import average_states
-from cryo_pick.weights import NetworkSpec, load_network, save_network
+from cryo_pick.network_spec import NetworkSpec
+from cryo_pick.weights import load_network, save_network
 from detector.cli import main
 from detector.networks.shuffle_unet import build
 

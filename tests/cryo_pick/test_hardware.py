@@ -1,11 +1,24 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from cryo_pick import hardware
 from cryo_pick.errors import ConfigError
-from cryo_pick.hardware import choose_device, choose_precision, cpu_has_bf16, parse_flags
+from cryo_pick.hardware import (
+    choose_device,
+    choose_precision,
+    compute_threads,
+    cpu_has_bf16,
+    parse_flags,
+    physical_cores,
+    set_compute_threads,
+)
+from cryo_pick.run_folder import usable_cpus
 
-CPU, GPU = torch.device("cpu"), torch.device("cuda")
+CPU, GPU = False, True
 X86 = "processor\t: 0\nvmx flags\t: ept\nflags\t\t: fpu avx2 amx_bf16\n\nflags\t\t: fpu\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd bf16\n"
 
@@ -73,3 +86,50 @@ def test_what_the_hardware_cannot_do_is_refused(monkeypatch):
 def test_device(monkeypatch, word, gpu, expected):
     pretend(monkeypatch, gpu=gpu)
     assert choose_device(word).type == expected
+
+
+ASK = """
+import sys
+from cryo_pick import hardware
+{more}
+print(hardware.compute_threads(), hardware.on_gpu("auto"), "torch" in sys.modules)
+"""
+
+
+def asked(more, **environment):
+    env = os.environ | {"CUDA_VISIBLE_DEVICES": ""} | environment
+    done = subprocess.run(
+        [sys.executable, "-c", ASK.format(more=more)], env=env, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    return done.stdout.split()
+
+
+def test_without_a_driver_torch_is_not_loaded_to_look_for_a_gpu():
+    absent = "hardware._has_driver = lambda: False"
+    assert asked(absent, OMP_NUM_THREADS="3") == ["3", "False", "False"]
+    assert asked(f"{absent}; hardware.set_compute_threads(1)") == ["1", "False", "False"]
+    # Where there is a driver, torch is asked, and has what was set before it was loaded.
+    there = "hardware._has_driver = lambda: True; hardware.set_compute_threads(1)"
+    assert asked(f"{there}; hardware.on_gpu('auto')") == ["1", "False", "True"]
+
+
+def test_threads_are_those_of_torch_where_it_is_loaded():
+    before = torch.get_num_threads()
+    try:
+        set_compute_threads(before + 1)
+        assert torch.get_num_threads() == compute_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_cores_are_at_most_what_may_be_used(monkeypatch, tmp_path):
+    assert 1 <= physical_cores() <= usable_cpus()
+    for processor, siblings in enumerate(("0,2", "1,3", "0,2", "1,3")):
+        folder = tmp_path / f"cpu{processor}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(siblings)
+    monkeypatch.setattr(hardware, "_PROCESSORS", tmp_path)
+    for usable, expected in (({0, 1, 2, 3}, 2), ({0, 2}, 1), ({1, 2}, 2), ({0, 9}, 2)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, usable=usable: usable)
+        assert physical_cores() == expected

@@ -8,8 +8,9 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from cryo_pick.errors import InputError
+from cryo_pick.network_spec import NetworkSpec
 from cryo_pick.parts import build_part
-from cryo_pick.weights import NetworkSpec, load_network, save_network
+from cryo_pick.weights import load_network, save_network
 
 PACKAGE = "detector.networks"
 PARAMS = {"channels": [8, 8], "blocks": [1, 1]}

@@ -44,7 +44,8 @@ def test_every_layer_that_multiplies_is_timed_once(monkeypatch, backward):
 
 def test_openvino_counts_convolutions_only():
     pytest.importorskip("openvino")
-    from detector.openvino_models import converted, convolution_seconds
+    from detector.openvino_convert import converted
+    from detector.openvino_models import convolution_seconds
 
     shape = (1, 1, 8, 8, 8)
     pooling = converted(nn.MaxPool3d(2), (torch.zeros(shape),))

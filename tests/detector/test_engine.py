@@ -20,10 +20,9 @@ from detector.engine import (
 )
 from detector.engine_torch import TorchEngine
 from detector.infer import predict_heatmap
+from detector.kept_geometry import kept_geometry, kept_receptive_field
 from detector.network_geometry import (
     effective_receptive_field,
-    kept_geometry,
-    kept_receptive_field,
     measure_geometry,
     peak_bytes,
 )
@@ -216,7 +215,7 @@ def test_without_openvino_auto_takes_torch_and_openvino_is_refused(monkeypatch, 
 
 @pytest.mark.skipif(not HAS_OPENVINO, reason="no OpenVINO")
 def test_a_network_that_openvino_gets_wrong_goes_to_torch(monkeypatch, caplog):
-    import detector.engine_openvino as engine_openvino
+    import detector.openvino_convert as openvino_convert
 
     def convert_another(module, edge):
         other = small_network()
@@ -224,8 +223,8 @@ def test_a_network_that_openvino_gets_wrong_goes_to_torch(monkeypatch, caplog):
             other[0].weight.mul_(-1)
         return convert(other.eval(), edge)
 
-    convert = engine_openvino.convert_network
-    monkeypatch.setattr(engine_openvino, "convert_network", convert_another)
+    convert = openvino_convert.convert_network
+    monkeypatch.setattr(openvino_convert, "convert_network", convert_another)
     with caplog.at_level(logging.WARNING):
         engine = make_engine(small_network(), InferSettings(accelerator="cpu"), 2)
     assert engine.name.startswith("torch")

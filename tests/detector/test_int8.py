@@ -22,6 +22,7 @@ from detector.int8 import (
     rounding_error,
 )
 from detector.mean_network import MeanNetwork
+from detector.members import by_layer
 from detector.networks import unet_half
 from detector.settings import InferSettings
 from detector.subpixel import without_transposed
@@ -137,7 +138,7 @@ def test_members_of_a_mean_keep_their_own_ranges(with_int8: None) -> None:
     asked = InferSettings(precision="int8", accelerator="cpu")
     apart = [make_engine(m, asked, 2, ranges=r) for m, r in zip(members, each, strict=True)]
     mean = MeanNetwork(members).eval()
-    engine = make_engine(mean, asked, 2, ranges=mean.by_layer(each))
+    engine = make_engine(mean, asked, 2, ranges=by_layer(each))
     tile = TILES[0].numpy()
     # the same sums in the same steps
     np.testing.assert_allclose(engine(tile), np.mean([e(tile) for e in apart], axis=0), atol=1e-5)
@@ -186,13 +187,13 @@ def test_int8_is_refused_where_it_cannot_be_had(
 def test_where_int8_says_something_else_auto_goes_on_without_it(
     monkeypatch: pytest.MonkeyPatch, with_int8: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from detector import engine_openvino
+    from detector import parity
 
     def refuse(run: object, module: nn.Module, shape: tuple[int, ...], precision: str) -> None:
         if precision == "int8":
             raise UnsupportedNetwork("its output differs")
 
-    monkeypatch.setattr(engine_openvino, "check_against_torch", refuse)
+    monkeypatch.setattr(parity, "check_against_torch", refuse)
     module = network()
     ranges = measure_ranges(module, TILES)
     engine = make_engine(module, InferSettings(accelerator="cpu"), 2, ranges=ranges)

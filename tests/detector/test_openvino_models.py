@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import nn
 
 pytest.importorskip("openvino")
 
-from detector import engine_openvino, openvino_models
+from cryo_pick.network_source import NetworkSource
+from detector import openvino_convert, openvino_models
 from detector.engine import UnsupportedNetwork
 from detector.engine_openvino import OpenVinoEngine
 
@@ -33,18 +35,20 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def conversions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with each conversion."""
     done: list[int] = []
-    convert = engine_openvino.convert_network
+    convert = openvino_convert.convert_network
 
     def counted(module: nn.Module, edge: int) -> object:
         done.append(edge)
         return convert(module, edge)
 
-    monkeypatch.setattr(engine_openvino, "convert_network", counted)
+    monkeypatch.setattr(openvino_convert, "convert_network", counted)
     return done
 
 
 def engine(module: nn.Module) -> OpenVinoEngine:
-    return OpenVinoEngine(module, 2, "fp32", keep=True)
+    weights = b"".join(v.numpy().tobytes() for v in module.state_dict().values())
+    source = NetworkSource(lambda: module, hashlib.blake2b(weights).hexdigest())
+    return OpenVinoEngine(source, 2, "fp32")
 
 
 def test_a_kept_model_answers_the_same_bits(cache: Path, conversions: list[int]) -> None:
@@ -75,9 +79,9 @@ def test_a_damaged_model_is_converted_again(
 
 
 def test_what_differs_from_torch_is_not_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    convert = engine_openvino.convert_network
+    convert = openvino_convert.convert_network
     monkeypatch.setattr(
-        engine_openvino, "convert_network", lambda _, edge: convert(network(seed=2), edge)
+        openvino_convert, "convert_network", lambda _, edge: convert(network(seed=2), edge)
     )
     with pytest.raises(UnsupportedNetwork, match="differs from torch"):
         engine(network())

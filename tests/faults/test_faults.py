@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -214,7 +213,7 @@ def test_out_of_memory_on_a_gpu_ends_on_the_cpu_with_the_same_picks(
         return real(tomogram, picker, *rest)
 
     monkeypatch.setattr(predict, "pick_tomogram", hungry)
-    monkeypatch.setattr(fallback, "choose_device", lambda _: SimpleNamespace(type="cuda"))
+    monkeypatch.setattr(fallback, "on_gpu", lambda _: True)
     out = tmp_path / "out"
     assert main(words(few, tiny_bundle, out, "infer.accelerator=auto")) == 0
     assert picks(out) == picks(tmp_path / "expected")

@@ -53,7 +53,7 @@ def test_every_backend_says_what_torch_says(kind, options):
 
 @pytest.mark.skipif(not HAS_OPENVINO, reason="no OpenVINO")
 def test_a_network_that_openvino_gets_wrong_goes_to_torch(monkeypatch, caplog):
-    from refiner import engine_openvino
+    from detector import openvino_convert
 
     def convert_another(module, example):
         other = copy.deepcopy(module)
@@ -61,8 +61,8 @@ def test_a_network_that_openvino_gets_wrong_goes_to_torch(monkeypatch, caplog):
             other.classify.weight.mul_(-3)
         return convert(other, example)
 
-    convert = engine_openvino.converted
-    monkeypatch.setattr(engine_openvino, "converted", convert_another)
+    convert = openvino_convert.converted
+    monkeypatch.setattr(openvino_convert, "converted", convert_another)
     asked = InferSettings(accelerator="cpu", precision="fp32")
     with caplog.at_level(logging.WARNING):
         engine = make_patch_engine(network(), asked, K, PATCH, STRIDE)

@@ -10,6 +10,7 @@ from cryo_pick.candidates import Candidates
 from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.settings import AugmentSettings, OptimizerSettings
 from cryo_pick.weights import load_network, save_network
+from refiner.engine_torch import TorchPatchEngine
 from refiner.score import score_candidates
 from refiner.settings import RefinerSettings
 from refiner.train import build_refiner, refiner_spec, train_refiner
@@ -38,7 +39,7 @@ def settings(steps=3, patch=16, **changed):
 def score(module, run, patch=16):
     return score_candidates(
         Candidates(run.places, run.stage1), run.volume, run.heatmap, STRIDE, SPACING, ORIGIN,
-        [module], patch=patch, views=4, batch_size=8, device=torch.device("cpu"),
+        [TorchPatchEngine(module, torch.device("cpu"))], patch=patch, views=4, batch_size=8,
     )  # fmt: skip
 
 

@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from cryo_pick.candidates import Candidates
-from refiner.networks.patch_net import OFFSET_UNIT, build
+from refiner.engine import OFFSET_UNIT
+from refiner.engine_torch import TorchPatchEngine
+from refiner.networks.patch_net import build
 from refiner.score import score_candidates
 from tests.refiner.scenes import ORIGIN, SPACING, STRIDE, scene
 
@@ -47,8 +49,9 @@ def score(members, places=None, stage1=None, views=1, batch_size=4, run=None, **
         run.places if places is None else places, run.stage1 if stage1 is None else stage1
     )
     return score_candidates(
-        candidates, run.volume, run.heatmap, run.stride, SPACING, ORIGIN, members,
-        **{"patch": PATCH, "views": views, "batch_size": batch_size, "device": CPU} | changed,
+        candidates, run.volume, run.heatmap, run.stride, SPACING, ORIGIN,
+        [TorchPatchEngine(m, CPU) for m in members],
+        **{"patch": PATCH, "views": views, "batch_size": batch_size} | changed,
     )  # fmt: skip
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from cryo_pick.cli import main
 from cryo_pick.errors import ConfigError
+from cryo_pick.network_spec import read_spec
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.bundle import read_bundle
 from cryo_pick.pipeline.export import export_bundle, pick_overlap
-from cryo_pick.weights import read_spec
 from detector import engine
 from detector.settings import InferSettings
 from tests.cryo_pick.pipeline.conftest import SMOKE

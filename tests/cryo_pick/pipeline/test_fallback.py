@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -76,7 +74,7 @@ def test_what_is_out_of_memory(error: Exception, expected: bool) -> None:
 def test_each_step_is_logged_and_batches_shrink(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(fallback, "choose_device", lambda _: SimpleNamespace(type="cuda"))
+    monkeypatch.setattr(fallback, "on_gpu", lambda _: True)
     tried, loaded = [], []
 
     def pick(picker: Picker) -> str:
@@ -100,7 +98,7 @@ def test_each_step_is_logged_and_batches_shrink(
 
 
 def test_nothing_helps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fallback, "choose_device", lambda _: SimpleNamespace(type="cpu"))
+    monkeypatch.setattr(fallback, "on_gpu", lambda _: False)
 
     def pick(picker: Picker) -> None:
         raise MemoryError
@@ -110,7 +108,7 @@ def test_nothing_helps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_errors_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fallback, "choose_device", lambda _: SimpleNamespace(type="cpu"))
+    monkeypatch.setattr(fallback, "on_gpu", lambda _: False)
 
     def pick(picker: Picker) -> None:
         raise ConfigError("no such engine")

@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from cryo_pick.cli import main
+from cryo_pick.network_spec import read_spec
 from cryo_pick.pipeline import int8_ranges as measured
 from cryo_pick.pipeline.int8_ranges import int8_ranges
 from cryo_pick.tomogram import Tomogram
-from cryo_pick.weights import load_network, read_spec
+from cryo_pick.weights import load_network
 from detector import engine as engines
 from detector.int8 import rounded_layers
 from tests.cryo_pick.pipeline.conftest import SMOKE

@@ -74,7 +74,7 @@ def in_memory(volume: np.ndarray, picker: Picker):
     )
     return score_candidates(
         found, normal.volume, heatmap.values, heatmap.stride, SPACING, normal.origin,
-        picker.refiners, device=None, **bundle.refiner,
+        picker.refiners, **bundle.refiner,
     )  # fmt: skip
 
 

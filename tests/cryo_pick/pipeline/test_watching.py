@@ -13,6 +13,7 @@ import torch
 
 from cryo_pick.config import compose
 from cryo_pick.errors import CryoPickError
+from cryo_pick.network_spec import NetworkSpec
 from cryo_pick.objects import ParticleType, ParticleTypes
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline import safe_start
@@ -26,7 +27,7 @@ from cryo_pick.pipeline.safe_start import (
 from cryo_pick.pipeline.validate import choose_runs, keep_best, picking_score
 from cryo_pick.pipeline.whole import open_training_data
 from cryo_pick.settings import OptimizerSettings
-from cryo_pick.weights import NetworkSpec, load_network
+from cryo_pick.weights import load_network
 from detector.cli import main as detector
 from detector.train import build_detector
 from metrics.evaluate import evaluate

@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 from cryo_pick.normalize import IntensityStatistics, normalize
 
 
+def is_in_memory(volume: Any) -> bool:
+    """Whether a slice of a volume costs what its own voxels cost: no file is read for it."""
+    if isinstance(volume, np.ndarray):
+        return not isinstance(volume, np.memmap)
+    return bool(getattr(volume, "in_memory", False))
+
+
 class NormalizedVolume:
     """A view of a volume with median 0 and robust variance 1; slices are read and normalised.
 
@@ -40,6 +47,11 @@ class NormalizedVolume:
         """Number of voxels."""
         d, h, w = self.shape
         return d * h * w
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether a slice costs what its own voxels cost."""
+        return is_in_memory(self._volume)
 
     def turned(self) -> NormalizedVolume:
         """The same, seen after a quarter turn about z, y towards x (see :func:`numpy.rot90`)."""

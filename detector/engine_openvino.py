@@ -122,9 +122,11 @@ class OpenVinoEngine:
             self._shape = batch.shape
         tiles = np.ascontiguousarray(batch, np.float32)
         answers = self._request.infer([tiles], share_inputs=True, share_outputs=True)
-        total = np.array(answers[0], np.float32)  # the request's buffer is overwritten next time
-        for index in range(1, len(answers)):
+        # The request's buffers are overwritten next time.
+        if len(answers) == 1:
+            return np.array(answers[0], np.float32)
+        total = np.add(answers[0], answers[1], dtype=np.float32)
+        for index in range(2, len(answers)):
             total += answers[index]
-        if len(answers) > 1:
-            total /= np.float32(len(answers))
+        total /= np.float32(len(answers))
         return total

@@ -251,7 +251,8 @@ def predict_tile(
                     total += back
     if total is None:
         raise ValueError("Expected at least one engine, but got none.")
-    total /= np.float32(len(engines) * views)
+    if len(engines) * views > 1:
+        total /= np.float32(len(engines) * views)
     return total
 
 

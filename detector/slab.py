@@ -22,8 +22,6 @@ from detector.tiles import Shape
 
 PLANES_AT_ONCE, BYTES_AT_ONCE = 8, 2**25
 """Planes that leave a slab together: so many, or fewer where they would take more than that."""
-_QUANTUM = 2.0**-20
-_LIMIT = 15.0
 
 Weights = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
@@ -133,6 +131,8 @@ class FileSlab:
 
     def add(self, y: int, x: int, values: NDArray[np.float32], weights: Weights) -> None:
         """Add a tile's values (k, d, h, w), as deep as the slab, at row y and column x."""
+        from detector.slab_kernel import add_rounded
+
         height, width = values.shape[2:]
         rows = np.empty((height, self._shape[2]), np.float32)
         factors = weights[1][:, None] * weights[2]
@@ -141,7 +141,7 @@ class FileSlab:
                 # Whole rows: one read and one write, where a map has a page fault every row.
                 offset = self._offset(index, plane, y)
                 self._file.read(offset, rows)
-                _add_plane(rows[:, x : x + width], part, factors, weight)
+                add_rounded(rows[:, x : x + width], part, factors, weight)
                 self._file.write(offset, rows)
 
     def take(self, n: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -167,23 +167,12 @@ def add_weighted(sums: NDArray[np.float32], values: NDArray[np.float32], weights
     sums : (k, d, h, w) float32 array
         Changed in place.
     values : (k, d, h, w) float32 array
-        Changed in place. Cut to +-15, far from where heatmap values are.
-    weights : (d,), (h,), (w,) arrays
+        Cut to +-15, far from where heatmap values are; NaN stays NaN.
+    weights : (d,), (h,), (w,) float32 arrays
     """
+    from detector.slab_kernel import add_rounded
+
     factors = weights[1][:, None] * weights[2]
     for channel, total in zip(values, sums, strict=True):
         for part, target, weight in zip(channel, total, weights[0], strict=True):
-            _add_plane(target, part, factors, weight)
-
-
-def _add_plane(
-    target: NDArray[np.float32],
-    part: NDArray[np.float32],
-    factors: NDArray[np.float32],
-    weight: np.float32,
-) -> None:
-    np.clip(part, -_LIMIT, _LIMIT, out=part)
-    part *= factors * (weight / _QUANTUM)
-    np.rint(part, out=part)
-    part *= np.float32(_QUANTUM)
-    target += part
+            add_rounded(target, part, factors, weight)

@@ -59,7 +59,8 @@ class RollingPeaks:
     ) -> None:
         self._threshold, self._kernel, self._gpu = threshold, kernel, gpu
         self._depth = cells[0]
-        self._held = [np.empty((0, *cells[1:]), np.float32) for _ in range(n_classes)]
+        self._windows = [np.empty((0, *cells[1:]), np.float32) for _ in range(n_classes)]
+        self._held = 0  # planes at the start of each window
         self._found: list[list[Peaks]] = [[] for _ in range(n_classes)]
         self._first = 0  # plane that the held ones start at
         self._searched = 0  # planes whose peaks are known
@@ -70,26 +71,35 @@ class RollingPeaks:
         radius = self._kernel // 2
         self._added += slab.shape[1]
         stop = self._added if self._added == self._depth else max(self._added - radius, 0)
-        keep = max(stop - radius, 0)
+        first = max(max(stop - radius, 0), self._first)
+        filled = self._held + slab.shape[1]
+        held = filled - (first - self._first)
 
         def add_class(index: int) -> None:
-            # A class at a time: numpy is slow at this, and all at once would be a large block that
-            # the allocator keeps.
-            single = np.asarray(slab[index], np.float32)
-            window = np.concatenate([self._held[index], single])
+            window = self._window(index, filled)
+            window[self._held :] = slab[index]
             if stop > self._searched:
                 within = (self._searched - self._first, stop - self._first)
                 found = self._search(window[None], within)
                 places = found.places + np.array([self._first, 0, 0])
                 self._found[index].append(Peaks(found.classes + index, places, found.scores))
-            self._held[index] = window[max(keep - self._first, 0) :].copy()
+            window[:held] = window[filled - held :]
 
         # Classes side by side: a few planes of one are too few to share out.
         with ThreadPoolExecutor(1 if self._gpu else min(os.cpu_count() or 1, 8)) as pool:
             for work in [pool.submit(add_class, index) for index in range(len(slab))]:
                 work.result()
-        self._first = max(keep, self._first)
+        self._first, self._held = first, held
         self._searched = max(stop, self._searched)
+
+    def _window(self, index: int, planes: int) -> NDArray[np.float32]:
+        """So many planes of a class, the held ones first; memory that is used again and again."""
+        window = self._windows[index]
+        if len(window) < planes:
+            larger = np.empty((planes, *window.shape[1:]), np.float32)
+            larger[: self._held] = window[: self._held]
+            self._windows[index] = window = larger
+        return window[:planes]
 
     def _search(self, window: NDArray[np.float32], planes: tuple[int, int]) -> Peaks:
         if self._gpu is None:

@@ -13,9 +13,10 @@ from scipy.special import softmax
 
 from cryo_pick.candidates import Candidates
 from cryo_pick.coordinates import Vector, angstrom_to_index, index_to_angstrom
+from cryo_pick.normalized import is_in_memory
 from refiner.blocks import BlockReader, block_edges, block_order
 from refiner.engine import OFFSET_UNIT, Inputs, PatchEngine
-from refiner.patches import patch_starts
+from refiner.patches import cut_patches, patch_starts
 
 BLOCK_MEMORY = 256 * 2**20
 """Bytes that blocks of a volume and its heatmap may take while patches are cut from them."""
@@ -48,8 +49,8 @@ def score_candidates(
     """Run the refiner over every candidate and average over members and views.
 
     Candidates are visited block by block of the volume, so that a volume on disk is read once and
-    never whole; a second thread cuts the patches of one batch while the networks see the one
-    before.
+    never whole, and one in memory is not copied; a second thread cuts the patches of one batch
+    while the networks see the one before.
 
     Parameters
     ----------
@@ -119,13 +120,13 @@ def _batches(
     d, h, w = volume.shape
     edges = block_edges((d, h, w), patch, memory, bytes_per_voxel)
     edges = -(-edges // stride) * stride
-    voxels = BlockReader(volume, edges, patch)
-    cells = BlockReader(heatmap, edges // stride, patch // stride)
+    voxels = _cutter(volume, edges, patch)
+    cells = _cutter(heatmap, edges // stride, patch // stride)
     order = block_order(starts, edges)
 
     def cut(part: NDArray[np.int64]) -> tuple[NDArray[np.int64], Inputs]:
         at = starts[part]
-        return part, (voxels.cut(at)[:, None], cells.cut(at // stride), stage1[part])
+        return part, (voxels(at)[:, None], cells(at // stride), stage1[part])
 
     cuts = [*range(0, len(order), batch_size), len(order)]
     parts = [order[a:b] for a, b in pairwise(cuts) if b > a]
@@ -137,6 +138,15 @@ def _batches(
             batch = coming.result()
             coming = cutter.submit(cut, following) if following is not None else None
             yield batch
+
+
+def _cutter(
+    volume: Any, edges: NDArray[np.int64], size: int
+) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
+    """From starts to patches: straight from memory, or block by block from what is slow to read."""
+    if is_in_memory(volume):
+        return lambda starts: cut_patches(volume, starts, size)
+    return BlockReader(volume, edges, size).cut
 
 
 def _average(

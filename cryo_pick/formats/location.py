@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,30 @@ class Location:
         except Exception as error:  # every file system has errors of its own
             raise InputError(f"{self}: can't be read ({_short(error)})") from error
         return content
+
+    def read_into(self, buffer: bytearray) -> memoryview:
+        """Content of the file: of a local one in the buffer, which grows where it is too short.
+
+        What was read before has to be released first; a memoryview is a context that does so.
+
+        Raises
+        ------
+        InputError
+            As :meth:`read_bytes`.
+        """
+        if not (self.local and self.local.is_file()):
+            return memoryview(self.read_bytes())
+        try:
+            with self.local.open("rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                buffer.extend(bytes(max(0, size - len(buffer))))
+                view = memoryview(buffer)[:size]
+                done = 0
+                while done < size and (n := file.readinto(view[done:])):
+                    done += n
+        except OSError as error:
+            raise InputError(f"{self}: can't be read ({_short(error)})") from error
+        return view[:done]
 
     def read_json(self) -> Any:
         """Content of the JSON file.

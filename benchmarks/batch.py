@@ -4,8 +4,9 @@
 
 TOMOGRAM is an OME-Zarr, such as PROJECT/static/ExperimentRuns/RUN/VoxelSpacing10.012/denoised.zarr.
 The batch is so many copies of it, in WORK, which are deleted afterwards. Each line is one command,
-so its start-up counts; peak memory is the largest resident size of its process. The one alone is
-run several times: its median is shown, and between what it lay.
+so its start-up counts; peak memory is the largest resident size of its process. First the bundle is
+used with an empty cache, as it is once on each machine, and its networks are converted; then the
+one alone is run several times: its median is shown, and between what it lay.
 """
 
 from __future__ import annotations
@@ -32,34 +33,37 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="of one tomogram alone")
     arguments, settings = parser.parse_known_args()
     shape = "x".join(map(str, open_ome_zarr(arguments.tomogram).array.shape))
-    folder, out = arguments.work / "batch", arguments.work / "batch-picks"
+    work = arguments.work
+    folder, out, cache = (work / f"batch{end}" for end in ("", "-picks", "-cache"))
+    os.environ["CRYO_PICK_CACHE"] = str(cache)
     print(f"{platform.machine()}, {os.cpu_count()} processors, {shape} voxels\n")
     print(
         "| tomograms | s | s each | peak resident size, GB | hours for 500 |\n" + "|---" * 5 + "|"
     )
+    rows = [
+        ("1, first use of the bundle", arguments.tomogram, 1, 1),
+        ("1", arguments.tomogram, 1, arguments.repeats),
+        (str(arguments.count), folder, arguments.count, 1),
+    ]
     try:
-        # The one first: copies that are still being written to the disk would slow it down.
-        for source, count in ((arguments.tomogram, 1), (folder, arguments.count)):
-            if source == folder:
+        for name, source, count, repeats in rows:
+            if source == folder:  # last: copies that are being written would slow others down
                 for i in range(count):
                     shutil.copytree(arguments.tomogram, folder / f"run{i:02}.zarr")
                 os.sync()
             words = [str(source), "--model", arguments.bundle, "--out", str(out), "--overwrite"]
-            runs = [
-                predicted([*words, *settings])
-                for _ in range(arguments.repeats if count == 1 else 1)
-            ]
+            runs = [predicted([*words, *settings]) for _ in range(repeats)]
             times = sorted(seconds for seconds, _ in runs)
             seconds, peak = statistics.median(times), max(peak for _, peak in runs)
             between = f" ({times[0]:.1f} to {times[-1]:.1f})" if len(times) > 1 else ""
             each = seconds / count
             print(
-                f"| {count} | {seconds:.1f}{between} | {each:.1f} | {peak:.2f} "
+                f"| {name} | {seconds:.1f}{between} | {each:.1f} | {peak:.2f} "
                 f"| {each * 500 / 3600:.2f} |",
                 flush=True,
             )
     finally:
-        for path in (folder, out):
+        for path in (folder, out, cache):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from cryo_pick.errors import InputError
 from cryo_pick.normalize import intensity_statistics, normalize
-from cryo_pick.normalized import NormalizedVolume
+from cryo_pick.normalized import NormalizedVolume, is_in_memory
 from cryo_pick.tomogram import Tomogram
 
 
@@ -58,3 +58,14 @@ def test_a_voxel_that_is_no_number_is_refused_where_it_is_read(stored):
     assert view[1:].shape == (11, 10, 8)
     with pytest.raises(InputError, match="1 of"):
         view[:1]
+
+
+def test_what_is_in_memory_is_known(stored, tmp_path):
+    statistics = intensity_statistics(stored)
+    assert is_in_memory(stored)
+    assert is_in_memory(NormalizedVolume(stored, statistics))
+    np.save(tmp_path / "stored.npy", stored)
+    mapped = np.load(tmp_path / "stored.npy", mmap_mode="r")
+    for volume in (mapped, Counting(stored)):
+        assert not is_in_memory(volume)
+        assert not is_in_memory(NormalizedVolume(volume, statistics))

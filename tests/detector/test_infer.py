@@ -153,6 +153,14 @@ def test_the_order_of_the_tiles_changes_nothing():
     np.testing.assert_allclose(results[0], exact, atol=8 * 2.0**-20)
 
 
+def test_a_value_beyond_the_limit_is_cut_and_nan_stays():
+    values = np.array([[[[np.nan, np.inf, -1e9, 3.0, 2.0**-21]]]], np.float32)
+    sums = np.ones_like(values)
+    add_weighted(sums, values, tuple(np.ones(n, np.float32) for n in values.shape[1:]))
+    # the last one lies between two steps and goes to the even one, 0
+    np.testing.assert_array_equal(sums.ravel(), [np.nan, 16, -14, 4, 1])
+
+
 def test_few_planes_at_once_where_they_are_large():
     assert planes_at_once(6, 315, 315) == PLANES_AT_ONCE
     assert planes_at_once(6, 630, 630) == 3  # 9.5 MB each

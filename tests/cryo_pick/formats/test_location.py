@@ -102,3 +102,17 @@ def test_links_are_what_they_lead_to(tmp_path: Path) -> None:
     (folder / "gone").symlink_to(tmp_path / "nowhere")
     assert Location.of(folder).folders() == ["v.zarr"]
     assert Location.of(folder).files() == ["p.json"]
+
+
+def test_a_file_is_read_into_a_buffer_that_is_used_again(tmp_path: Path, memory: Location) -> None:
+    buffer = bytearray()
+    for place in (Location.of(tmp_path), memory):
+        for content in (b"long enough", b"short", b"", b"x" * 5000):
+            (place / "file").write_bytes(content)
+            with (place / "file").read_into(buffer) as read:
+                assert read == content
+    assert len(buffer) == 5000
+    with pytest.raises(InputError, match="none: no such file"):
+        (Location.of(tmp_path) / "none").read_into(buffer)
+    with pytest.raises(InputError, match="no regular file"):
+        Location.of(tmp_path).read_into(buffer)

@@ -57,7 +57,7 @@ def source_key(files: Sequence[Path]) -> str:
     OSError
         If one of the files can't be read.
     """
-    return joined_key([code_digest(), *(_digest([f.read_bytes()]) for f in files)])
+    return joined_key([code_digest(), *map(_file_digest, files)])
 
 
 def joined_key(parts: Iterable[str]) -> str:
@@ -78,6 +78,11 @@ def code_digest() -> str:
 def _places(package: str) -> Sequence[str]:
     spec = find_spec(package)
     return [] if spec is None else list(spec.submodule_search_locations or [])
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _digest(parts: Iterable[bytes]) -> str:

@@ -25,12 +25,7 @@ REFINERS = "refiner.networks"
 
 @dataclass(frozen=True)
 class Member:
-    """One network of a bundle, not yet built.
-
-    Attributes
-    ----------
-    source, spec
-    """
+    """One network of a bundle, not yet built: where to get it, and its description."""
 
     source: NetworkSource
     spec: NetworkSpec

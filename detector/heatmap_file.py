@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,8 +46,8 @@ class HeatmapFile:
     def __exit__(self, *error: object) -> None:
         self._file.close()
 
-    def write(self, first: int, slab: NDArray[np.floating]) -> None:
-        """Put (k, n, h, w) values at plane `first` and the n - 1 after it."""
+    def write(self, first: int, slab: Iterable[NDArray[np.floating]]) -> None:
+        """Put (n, h, w) values of each class at plane `first` and the n - 1 after it."""
         plane = self._volume_bytes // self.shape[1]
         for index, values in enumerate(slab):
             offset = index * self._volume_bytes + first * plane

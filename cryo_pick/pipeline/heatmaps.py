@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from cryo_pick.objects import ParticleTypes
 from cryo_pick.tomogram import Tomogram
 from detector.candidates import candidates_of_peaks, heatmap_candidates
 from detector.engine import Engine
+from detector.half import rounded_to_half
 from detector.heatmap import Heatmap
 from detector.heatmap_file import HeatmapFile
 from detector.infer import check_engines, heatmap_slabs, predict_heatmap
@@ -99,18 +100,14 @@ def stream_candidates(
 def _keep_and_search(
     slabs: Iterable[tuple[int, NDArray[np.float32]]], file: HeatmapFile, peaks: PeakStream
 ) -> None:
-    """Write slabs to the file and search them, while the next one is made ready."""
-    with ThreadPoolExecutor(2, "heatmap") as pool, ThreadPoolExecutor(2, "round") as rounding:
-        before: list[Future[None]] = []
+    """Write slabs to the file and search them."""
+    with ThreadPoolExecutor(2, "heatmap") as pool:
         for first, slab in slabs:
-            # What is searched is what the refiner will see. numpy rounds slowly, so by class.
-            rounded = np.empty(slab.shape, np.float16)
-            list(rounding.map(np.copyto, rounded, slab))
-            for work in before:
-                work.result()  # one slab waits at most, and they are searched in order
-            before = [pool.submit(file.write, first, rounded), pool.submit(peaks.add, rounded)]
-        for work in before:
-            work.result()
+            # What is searched is what the refiner will see.
+            halves = list(pool.map(rounded_to_half, slab))
+            written = pool.submit(file.write, first, halves)
+            peaks.add(slab)
+            written.result()  # before the slab's memory is used again
 
 
 def write_heatmap(path: Path, heatmap: Heatmap) -> None:

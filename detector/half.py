@@ -1,0 +1,23 @@
+"""Heatmaps as half-precision numbers, in which they are kept."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def rounded_to_half(values: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Round values in place to the nearest half, and give them as halves.
+
+    As numpy's `astype` does, which takes four times as long for both.
+
+    Parameters
+    ----------
+    values : (d, h, w) float32 array, from 0 to 1
+        Need not be contiguous.
+    """
+    from detector.half_kernel import round_to_half
+
+    bits = np.empty(values.shape, np.uint16)
+    round_to_half(values, values.view(np.uint32), bits)
+    return bits.view(np.float16)

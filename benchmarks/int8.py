@@ -33,6 +33,7 @@ from cryo_pick.pipeline.int8_ranges import calibration_tiles
 from cryo_pick.weights import load_network
 from detector.engine_openvino import OpenVinoEngine
 from detector.int8 import Ranges, measure_ranges, rounded_layers
+from detector.int8_ranges import least_error_ranges
 from detector.parts import output_stride
 from detector.settings import CandidatesSettings
 from metrics.counts import weighted_mean
@@ -134,6 +135,7 @@ def main() -> None:
     def in_int8(ranges: Ranges) -> OpenVinoEngine:
         return OpenVinoEngine(module, stride, "int8", ranges=ranges)
 
+    ways["int8, least error"] = lambda: in_int8(least_error_ranges(module, tiles))
     ways["int8, extremes"] = lambda: in_int8(measure_ranges(module, tiles))
     ways["int8, quantile 0.99999"] = lambda: in_int8(quantile_ranges(module, tiles, 0.99999))
     ways["int8, quantile 0.9999"] = lambda: in_int8(quantile_ranges(module, tiles, 0.9999))

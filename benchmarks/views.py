@@ -12,14 +12,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cryo_pick.config import compose
-from cryo_pick.formats.inputs import find_inputs
-from cryo_pick.pipeline.dataset import load_dataset
-from cryo_pick.pipeline.predict import load_picker, pick_tomogram, picks_of
+from cryo_pick.formats.inputs import InputRun, find_inputs
+from cryo_pick.pipeline.dataset import Dataset, load_dataset
+from cryo_pick.pipeline.predict import Picker, load_picker, pick_tomogram, picks_of
 from metrics.counts import weighted_mean
 from metrics.curves import hits_per_class
 from metrics.evaluate import evaluate
@@ -55,18 +56,25 @@ def main() -> None:
                 loaded.bundle, refiner=loaded.bundle.refiner | {"views": refiner}
             ),
         )
-        started = time.monotonic()
-        found = {source.run: pick_tomogram(source.open(), picker)[0] for source in sources}
-        seconds = time.monotonic() - started
-        picks = {run: picks_of(c, picker.bundle, picker.stage) for run, c in found.items()}
-        blend = picker.bundle.fits[picker.stage].blend
-        scored = {run: scored_picks(c, blend, judge.types) for run, c in found.items()}
-        hits = hits_per_class(scored, judge.truth, judge.types)
-        best = weighted_mean(
-            np.array([h.curve().fbeta().max(initial=0) for h in hits]), judge.types.weights
-        )
-        score = evaluate(picks, judge.truth, judge.types).score
+        score, best, seconds = judged(picker, sources, judge)
         print(f"| {detector} | {refiner} | {score:.4f} | {best:.4f} | {seconds:.1f} |", flush=True)
+
+
+def judged(
+    picker: Picker, sources: Sequence[InputRun], judge: Dataset
+) -> tuple[float, float, float]:
+    """Weighted F4 at the bundle's thresholds and at the best ones, and seconds, of a picker."""
+    started = time.monotonic()
+    found = {source.run: pick_tomogram(source.open(), picker)[0] for source in sources}
+    seconds = time.monotonic() - started
+    picks = {run: picks_of(c, picker.bundle, picker.stage) for run, c in found.items()}
+    blend = picker.bundle.fits[picker.stage].blend
+    scored = {run: scored_picks(c, blend, judge.types) for run, c in found.items()}
+    hits = hits_per_class(scored, judge.truth, judge.types)
+    best = weighted_mean(
+        np.array([h.curve().fbeta().max(initial=0) for h in hits]), judge.types.weights
+    )
+    return evaluate(picks, judge.truth, judge.types).score, best, seconds
 
 
 if __name__ == "__main__":

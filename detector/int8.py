@@ -24,9 +24,9 @@ Ranges = Mapping[str, tuple[float, float]]
 _LAYERS = (nn.Conv2d, nn.Conv3d, nn.Linear)
 _FEWEST_CHANNELS = 16
 """Below this, 8-bit layers are no faster; one of them is the first, which sees the tomogram."""
-_STEPS = 255
+STEPS = 255
 _LARGEST_WEIGHT = 127
-_NARROWEST = 1e-12
+NARROWEST = 1e-12
 """Of ranges: fp32 holds their steps, and what lies in them is no signal."""
 
 
@@ -111,13 +111,13 @@ class RoundedInput(nn.Module):
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()
-        scale = (high - low) / _STEPS
+        scale = (high - low) / STEPS
         self.register_buffer("scale", torch.tensor([scale], dtype=torch.float32))
         self.register_buffer("zero", torch.tensor([round(-low / scale)], dtype=torch.int32))
 
     def forward(self, x: Tensor) -> Tensor:
         """Of any shape."""
-        return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero, 0, _STEPS)
+        return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero, 0, STEPS)
 
 
 class RoundedWeight(nn.Module):
@@ -134,7 +134,7 @@ class RoundedWeight(nn.Module):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        largest = weight.detach().abs().flatten(1).amax(1).clamp_min(_NARROWEST)
+        largest = weight.detach().abs().flatten(1).amax(1).clamp_min(NARROWEST)
         self.register_buffer("scale", largest / _LARGEST_WEIGHT)
         self.register_buffer("zero", torch.zeros(len(weight), dtype=torch.int32))
 
@@ -158,7 +158,7 @@ def rounded(module: nn.Module, ranges: Ranges) -> nn.Module:
     """
     copied = copy.deepcopy(module)
     for name, (low, high) in ranges.items():
-        if high - low < _NARROWEST:
+        if high - low < NARROWEST:
             continue
         parent_name, _, own = name.rpartition(".")
         parent, layer = copied.get_submodule(parent_name), copied.get_submodule(name)

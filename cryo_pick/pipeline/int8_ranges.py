@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from cryo_pick.tomogram import Tomogram
-from detector.int8 import measure_ranges, rounded, rounding_error
+from detector.int8 import rounded, rounding_error
+from detector.int8_ranges import least_error_ranges
 from detector.kept_geometry import kept_geometry
 from detector.subpixel import without_transposed
 from detector.tiles import middle_box
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TILE = (64, 128, 128)
-"""Voxels that a network looks at in the middle of a tomogram, or what it has if it is smaller."""
+"""Voxels that a network looks at in the middle of a tomogram, or what it has if it is smaller; in
+pieces where the network sees less depth at once."""
 TOMOGRAMS = 4
 LARGEST_ERROR = 0.25
 """Root mean square of what int8 changes in the heatmap, as a share of the heatmap's own; beyond it
@@ -32,7 +34,7 @@ a network stays with plain numbers."""
 def int8_ranges(
     module: nn.Module, stride: int, tomograms: Sequence[Tomogram], depth: int | None
 ) -> dict[str, tuple[float, float]]:
-    """Lowest and highest input of each layer that int8 would round, on the first few tomograms.
+    """Range of the inputs of each layer that int8 would round, by the first few tomograms.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ def int8_ranges(
     if not tiles:
         logger.info("no tomogram is large enough to measure what int8 needs: it will not be used")
         return {}
-    found = measure_ranges(module, tiles)
+    found = least_error_ranges(module, tiles)
     simulated = rounded(without_transposed(module), found).eval()
     error = rounding_error(module, simulated, tiles)
     if not error <= LARGEST_ERROR:
@@ -75,15 +77,20 @@ def _short(value: float) -> float:
 def calibration_tiles(
     module: nn.Module, stride: int, tomograms: Sequence[Tomogram], depth: int | None
 ) -> list[Tensor]:
-    """The middle of each of the first tomograms that is large enough, (1, 1, d, h, w).
+    """The middle of each of the first tomograms that is large enough, in tiles (1, 1, d, h, w).
 
     The arguments are those of :func:`int8_ranges`.
     """
     multiples = kept_geometry(module, stride).multiples
-    most = (min(TILE[0], depth or TILE[0]), *TILE[1:])
-    boxes = [(t, middle_box(t.shape, most, multiples)) for t in tomograms[:TOMOGRAMS]]
-    return [
-        torch.from_numpy(np.ascontiguousarray(t.volume[box], np.float32))[None, None]
-        for t, box in boxes
-        if box is not None
-    ]
+    tiles = []
+    for tomogram in tomograms[:TOMOGRAMS]:
+        box = middle_box(tomogram.shape, TILE, multiples)
+        if box is None:
+            continue
+        z, y, x = box
+        deep = z.stop - z.start
+        at_once = max(min(deep, depth or deep) // multiples[0] * multiples[0], multiples[0])
+        for first in range(z.start, z.stop - at_once + 1, at_once):
+            piece = tomogram.volume[first : first + at_once, y, x]
+            tiles.append(torch.from_numpy(np.ascontiguousarray(piece, np.float32))[None, None])
+    return tiles

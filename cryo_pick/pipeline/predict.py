@@ -11,14 +11,13 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from cryo_pick.buffers import Buffers
-from cryo_pick.cache import stored_key
+from cryo_pick.cache import file_key
 from cryo_pick.candidates import Candidates
 from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.files import remove_temporaries, write_text_atomic
@@ -315,17 +314,16 @@ def predict_run(source: InputRun, picker: Picker, folder: Path, overwrite: bool)
     tomogram = source.open()
     place = [tomogram.voxel_spacing, tomogram.origin]
     path = folder / "candidates.npz"
+    # Before it is read: a tomogram that changes meanwhile is picked again next time.
+    key = f"{picker.fingerprint}:{file_key(tomogram)}:{place}"
     if not overwrite and path.is_file():
-        kept = _kept_result(source, picker, path, f"{stored_key(tomogram)}:{place}")
+        kept = _kept_result(source, picker, path, key)
         if kept is not None:
             return kept
     folder.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(1, "hash") as pool:  # its bytes are hashed while it is picked
-        stored = pool.submit(stored_key, tomogram)
-        (candidates, found), steps = pick_within_memory(
-            lambda p: pick_tomogram(tomogram, p, folder), picker, load_planned
-        )
-        key = f"{picker.fingerprint}:{stored.result()}:{place}"
+    (candidates, found), steps = pick_within_memory(
+        lambda p: pick_tomogram(tomogram, p, folder), picker, load_planned
+    )
     picks = picks_of(candidates, picker.bundle, picker.stage)
     bundle = picker.bundle
     fit = bundle.fits[picker.stage]
@@ -346,14 +344,14 @@ def predict_run(source: InputRun, picker: Picker, folder: Path, overwrite: bool)
     return RunResult(source.run, picks, len(candidates), seconds, False, tuple(found))
 
 
-def _kept_result(source: InputRun, picker: Picker, path: Path, stored: str) -> RunResult | None:
+def _kept_result(source: InputRun, picker: Picker, path: Path, key: str) -> RunResult | None:
     """The result in `path` if it is of this input and this picker, else None."""
     try:
         file = read_candidates(path)
     except InputError as error:
         logger.warning("%s; picking again", error)
         return None
-    if file.metadata.get("key") != f"{picker.fingerprint}:{stored}":
+    if file.metadata.get("key") != key:
         return None
     picks = picks_of(file.candidates, picker.bundle, picker.stage)
     warnings = tuple(file.metadata.get("warnings", ()))

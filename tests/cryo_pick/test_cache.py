@@ -1,6 +1,7 @@
 """Volumes are decoded once, by content, and never half."""
 
 import json
+import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from cryo_pick.cache import (
     check_finite,
     content_key,
     default_cache_folder,
+    file_key,
     stored_key,
 )
 from cryo_pick.errors import ConfigError, InputError
@@ -240,6 +242,34 @@ def test_the_key_is_the_same_before_and_after_decoding_and_changes_with_the_voxe
     in_memory = [Tomogram(v, (10.0,) * 3, (0.0,) * 3, "r") for v in (noise(), noise(), changed)]
     keys = [stored_key(t) for t in in_memory]
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_the_key_of_the_files_changes_when_they_do(path: Path, tmp_path: Path) -> None:
+    def key() -> str:
+        return file_key(tomogram(path))
+
+    before = key()
+    moved = tmp_path / "moved.zarr"
+    path.rename(moved)
+    assert file_key(tomogram(moved)) == before
+    moved.rename(path)
+    chunk = path / "0" / next(iter(tomogram(path).volume.chunk_names()))
+    content, about = chunk.read_bytes(), chunk.stat()
+    chunk.write_bytes(content)
+    os.utime(chunk, ns=(about.st_atime_ns, about.st_mtime_ns + 1))
+    touched = key()
+    assert touched != before
+    chunk.write_bytes(content + b"0")
+    os.utime(chunk, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert key() not in (before, touched)
+    chunk.write_bytes(content)
+    os.utime(chunk, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert key() == before
+    chunk.unlink()
+    with pytest.raises(InputError, match="missing"):
+        key()
+    plain = Tomogram(noise(), (10.0,) * 3, (0.0,) * 3, "r")
+    assert file_key(plain) == stored_key(plain)
 
 
 def test_a_large_volume_is_checked_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,9 +109,11 @@ class InferSettings:
     """How a detector is run over a tomogram."""
 
     tile: list[int] | None = None
-    """Voxels, z y x; None: the largest that `memory` allows."""
+    """Voxels, z y x; None: as the bundle was fitted with, or else the largest that `memory`
+    allows."""
     overlap: list[int] | None = None
-    """Voxels, z y x; None: from the network's receptive field."""
+    """Voxels, z y x; None: as the bundle was fitted with if the tile is, else from the network's
+    receptive field."""
     depth: int | None = None
     """Voxels; tiles are that deep at most, for networks that pool depth: they know the depth that
     they were trained on, and its borders; None: as the bundle was fitted with, in training any."""

@@ -41,6 +41,7 @@ from detector.infer import predict_heatmap
 from detector.members import HEATMAP_STRIDE, at_heatmap_stride, coarsen
 from detector.parts import output_stride
 from detector.quantiles import LEVELS, fit_table, match_scores
+from detector.settings import InferSettings
 
 logger = logging.getLogger(__name__)
 
@@ -121,9 +122,8 @@ def join_members(
         fold, thresholds fitted on the other folds. Matching lifts a member that is shy to the
         confidence of the first; where it is shy because it knows less, that costs.
     """
-    depths = [m.config.infer.depth for m in members if m.config.infer.depth]
     config = members[0].config
-    config = replace(config, infer=replace(config.infer, depth=min(depths, default=None)))
+    config = replace(config, infer=smallest_tiles([m.config.infer for m in members]))
     folds = members[0].bundle.folds
     stride = math.lcm(HEATMAP_STRIDE, *(_stride(m) for m in members))
     heatmaps = {m.name: _out_of_fold(m, data, folds, stride) for m in members}
@@ -201,6 +201,17 @@ def matching_helps(
 def _stride(member: Member) -> int:
     spec = load_network(member.folder / member.bundle.detectors[0], DETECTORS)[1]
     return output_stride(spec.network)
+
+
+def smallest_tiles(infer: Sequence[InferSettings]) -> InferSettings:
+    """The first of several settings, with tiles that suit all: along each axis the smallest."""
+    depth = min((i.depth for i in infer if i.depth), default=None)
+    given = [i for i in infer if i.tile]
+    if not given:
+        return replace(infer[0], depth=depth)
+    tile = [min(axis) for axis in zip(*(i.tile or [] for i in given), strict=True)]
+    overlap = next((i.overlap for i in given if i.tile == tile), None)
+    return replace(infer[0], depth=depth, tile=tile, overlap=overlap)
 
 
 def _out_of_fold(

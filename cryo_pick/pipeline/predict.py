@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -138,11 +139,7 @@ def plan_picker(
     if two_stage and not (bundle.refiners and "two_stage" in bundle.fits):
         raise ConfigError(f"{folder}: this bundle has no refiner; use --one-stage")
     use_refiners = bool(bundle.refiners) and "two_stage" in bundle.fits and two_stage is not False
-    infer = replace(
-        infer,
-        views=infer.views or int(bundle.infer.get("views") or 1),
-        depth=infer.depth or bundle.infer.get("depth"),
-    )
+    infer = _as_fitted(infer, bundle.infer)
     chosen = _candidate_settings(bundle, candidates)
     for members in bundle_members(folder, bundle):
         for member in members:
@@ -151,6 +148,18 @@ def plan_picker(
     text = json.dumps(settings, sort_keys=True).encode()
     fingerprint = f"{_weights_digest(folder, bundle)}-{_digest([text])}"
     return PickerPlan(folder, bundle, use_refiners, infer, chosen, fingerprint)
+
+
+def _as_fitted(infer: InferSettings, fitted: Mapping[str, Any]) -> InferSettings:
+    """What to run with: what is asked for, else what the bundle's scores were made with."""
+    if infer.tile is None and infer.depth is None:
+        overlap = fitted.get("overlap") if infer.overlap is None else infer.overlap
+        infer = replace(infer, tile=fitted.get("tile"), overlap=overlap)
+    return replace(
+        infer,
+        views=infer.views or int(fitted.get("views") or 1),
+        depth=infer.depth or fitted.get("depth"),
+    )
 
 
 def _weights_digest(folder: Path, bundle: Bundle) -> str:

@@ -92,6 +92,7 @@ def test_the_depth_that_a_network_can_take_is_measured(name: str, multiples: Sha
     assert geometry.multiples == multiples
 
 
-def test_the_preset_that_pools_depth_to_one_plane_keeps_its_depth() -> None:
+def test_the_preset_that_pools_depth_to_one_plane_keeps_to_what_it_was_trained_on() -> None:
     config = compose(["model=convnext_nano_25d"])
     assert config.infer.depth == config.train.crop[0] == 16
+    assert config.infer.tile == config.train.crop

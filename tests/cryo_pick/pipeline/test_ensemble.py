@@ -11,8 +11,9 @@ from cryo_pick.formats.picks_csv import read_csv
 from cryo_pick.objects import ParticleType, ParticleTypes
 from cryo_pick.picks import Picks
 from cryo_pick.pipeline.bundle import read_bundle
-from cryo_pick.pipeline.ensemble import matching_helps
+from cryo_pick.pipeline.ensemble import matching_helps, smallest_tiles
 from cryo_pick.settings import FitSettings
+from detector.settings import InferSettings
 
 SMALL = ["experiment=smoke", "infer.engine=torch", "train.optimizer.steps=2",
          "refiner.optimizer.steps=1"]  # fmt: skip
@@ -159,3 +160,16 @@ def test_a_damaged_table_is_refused(joined, project, tmp_path, capsys):
     path.write_text(json.dumps(values))
     assert main(["predict", str(project), "--model", str(copy), "--out", str(tmp_path / "p")]) == 3
     assert "damaged bundle" in capsys.readouterr().err
+
+
+def test_tiles_of_an_ensemble_suit_every_member():
+    free, deep = InferSettings(views=2), InferSettings(depth=32)
+    deck = InferSettings(depth=16, tile=[16, 128, 128], overlap=[8, 32, 32])
+    wide = InferSettings(tile=[32, 64, 192], overlap=[0, 60, 60])
+    assert smallest_tiles([free]) == free
+    assert smallest_tiles([free, deep]) == InferSettings(views=2, depth=32)
+    assert smallest_tiles([free, deep, deck]) == InferSettings(
+        views=2, depth=16, tile=[16, 128, 128], overlap=[8, 32, 32]
+    )
+    joined = smallest_tiles([deck, wide])
+    assert (joined.tile, joined.overlap) == ([16, 64, 128], None)  # neither's overlap may fit

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -245,3 +246,22 @@ def test_tiles_are_as_deep_as_when_the_bundle_was_fitted(bundle: Path, tmp_path:
     del values["infer"]["depth"]  # as bundles were before
     (copy / "bundle.json").write_text(json.dumps(values))
     assert plan_picker(copy, None, InferSettings(), candidates).infer.depth is None
+
+
+def test_tiles_are_as_wide_as_when_the_bundle_was_fitted(bundle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    values = json.loads((copy / "bundle.json").read_text())
+    values["infer"] |= {"tile": [16, 64, 64], "overlap": [8, 16, 16]}
+    (copy / "bundle.json").write_text(json.dumps(values))
+
+    def planned(**asked: Any) -> tuple[list[int] | None, list[int] | None]:
+        infer = plan_picker(copy, None, InferSettings(**asked), CandidatesSettings()).infer
+        return infer.tile, infer.overlap
+
+    assert planned() == ([16, 64, 64], [8, 16, 16])
+    assert planned(tile=[32, 32, 32]) == ([32, 32, 32], None)  # whose overlap it would be too large
+    assert planned(overlap=[4, 4, 4]) == ([16, 64, 64], [4, 4, 4])
+    assert planned(depth=32) == (None, None)  # else it would say nothing
+    del values["infer"]["tile"], values["infer"]["overlap"]  # as bundles were before
+    (copy / "bundle.json").write_text(json.dumps(values))
+    assert planned() == (None, None)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -32,7 +31,7 @@ from cryo_pick.pipeline.heatmaps import find_candidates
 from cryo_pick.pipeline.int8_ranges import calibration_tiles
 from cryo_pick.weights import load_network
 from detector.engine_openvino import OpenVinoEngine
-from detector.int8 import Ranges, measure_ranges, rounded_layers
+from detector.int8 import Ranges, look_at_inputs, measure_ranges
 from detector.int8_ranges import least_error_ranges
 from detector.parts import output_stride
 from detector.settings import CandidatesSettings
@@ -63,21 +62,12 @@ def quantile_ranges(module: nn.Module, tiles: Iterable[Tensor], quantile: float)
     """Of each layer's inputs, the lowest and highest quantile over tiles."""
     found: dict[str, tuple[float, float]] = {}
 
-    def watch(name: str, layer: nn.Module) -> Any:
-        def look(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            values = args[0].numpy().ravel()
-            low, high = np.quantile(values, [1 - quantile, quantile]).tolist()
-            before = found.get(name, (0.0, 0.0))
-            found[name] = (min(before[0], low), max(before[1], high))
+    def look(name: str, values: Tensor) -> None:
+        low, high = np.quantile(values.numpy().ravel(), [1 - quantile, quantile]).tolist()
+        before = found.get(name, (0.0, 0.0))
+        found[name] = (min(before[0], low), max(before[1], high))
 
-        return layer.register_forward_pre_hook(look)
-
-    handles = [watch(name, layer) for name, layer in rounded_layers(module).items()]
-    with torch.inference_mode():
-        for tile in tiles:
-            module(tile)
-    for handle in handles:
-        handle.remove()
+    look_at_inputs(module, tiles, look)
     return found
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 def rounded_to_half(values: NDArray[np.float32]) -> NDArray[np.float16]:
     """Round values in place to the nearest half, and give them as halves.
 
-    As numpy's `astype` does, which takes four times as long for both.
+    As numpy's `astype` does, which takes longer, the more so there and back.
 
     Parameters
     ----------

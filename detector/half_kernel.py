@@ -1,4 +1,4 @@
-"""Rounding to half precision, compiled: numpy does it several times slower, on one core."""
+"""Rounding to half precision, compiled: numpy is slower at it, and needs a way back besides."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ for Efficient Integer-Arithmetic-Only Inference, CVPR 2018; here after training,
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -59,13 +59,30 @@ def measure_ranges(module: nn.Module, tiles: Iterable[Tensor]) -> dict[str, tupl
     """
     found: dict[str, tuple[float, float]] = {}
 
-    def watch(name: str, layer: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        def look(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            low, high = (float(v) for v in args[0].aminmax())
-            before = found.get(name, (0.0, 0.0))
-            found[name] = (min(before[0], low), max(before[1], high))
+    def look(name: str, values: Tensor) -> None:
+        low, high = (float(v) for v in values.aminmax())
+        before = found.get(name, (0.0, 0.0))
+        found[name] = (min(before[0], low), max(before[1], high))
 
-        return layer.register_forward_pre_hook(look)
+    look_at_inputs(module, tiles, look)
+    return found
+
+
+def look_at_inputs(
+    module: nn.Module, tiles: Iterable[Tensor], look: Callable[[str, Tensor], None]
+) -> None:
+    """Run a network over tiles and show what goes into each layer of :func:`rounded_layers`.
+
+    Parameters
+    ----------
+    module, tiles
+        As for :func:`measure_ranges`.
+    look
+        Called with a layer's name and its input.
+    """
+
+    def watch(name: str, layer: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        return layer.register_forward_pre_hook(lambda _, args: look(name, args[0]))
 
     handles = [watch(name, layer) for name, layer in rounded_layers(module).items()]
     try:
@@ -75,7 +92,6 @@ def measure_ranges(module: nn.Module, tiles: Iterable[Tensor]) -> dict[str, tupl
     finally:
         for handle in handles:
             handle.remove()
-    return found
 
 
 def rounding_error(module: nn.Module, simulated: nn.Module, tiles: Iterable[Tensor]) -> float:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from detector.int8 import NARROWEST, STEPS, measure_ranges
+from detector.int8 import NARROWEST, STEPS, look_at_inputs, measure_ranges
 
 _BINS = 4096
 _SHARES = np.linspace(0.1, 1.0, 46)
@@ -66,21 +66,10 @@ def _histograms(
     """Counts of what goes into layers between its extremes."""
     found = {name: np.zeros(_BINS) for name in extremes}
 
-    def watch(name: str) -> torch.utils.hooks.RemovableHandle:
+    def look(name: str, values: Tensor) -> None:
         low, high = extremes[name]
+        if high - low >= NARROWEST:
+            found[name] += torch.histc(values, _BINS, low, high).double().numpy()
 
-        def look(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            if high - low >= NARROWEST:
-                found[name] += torch.histc(args[0], _BINS, low, high).double().numpy()
-
-        return module.get_submodule(name).register_forward_pre_hook(look)
-
-    handles = [watch(name) for name in extremes]
-    try:
-        with torch.inference_mode():
-            for tile in tiles:
-                module(tile)
-    finally:
-        for handle in handles:
-            handle.remove()
+    look_at_inputs(module, tiles, look)
     return found

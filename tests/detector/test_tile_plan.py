@@ -96,3 +96,5 @@ def test_the_preset_that_pools_depth_to_one_plane_keeps_to_what_it_was_trained_o
     config = compose(["model=convnext_nano_25d"])
     assert config.infer.depth == config.train.crop[0] == 16
     assert config.infer.tile == config.train.crop
+    for words in (["infer=deck32"], ["infer.tile=[32,128,128]"]):
+        assert compose(["model=convnext_nano_25d", *words]).infer.tile == [32, 128, 128]

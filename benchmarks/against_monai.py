@@ -105,11 +105,17 @@ def bundle_scene(arguments: argparse.Namespace, words: Sequence[str]) -> Scene:
 
 def learnt_scene(arguments: argparse.Namespace, words: Sequence[str]) -> Scene:
     """A preset trained on the first run of one project over the first run of another."""
-    words = [
-        f"model={arguments.network}", f"train.optimizer.minutes={arguments.minutes}",
-        "train.optimizer.steps=1000000", *words,
-    ]  # fmt: skip
-    config = compose([f"data={arguments.train}", *words])
+    module, ranges = learnt(arguments, words)
+    config = compose([f"data={arguments.project}", f"model={arguments.network}", *words])
+    return _of_first_run(config.model.network, module, config, config.candidates, ranges)
+
+
+def learnt(arguments: argparse.Namespace, words: Sequence[str]) -> tuple[nn.Module, Ranges]:
+    """A preset trained on the first run of a project, or read where it was, and its ranges."""
+    config = compose([
+        f"data={arguments.train}", f"model={arguments.network}",
+        f"train.optimizer.minutes={arguments.minutes}", "train.optimizer.steps=1000000", *words,
+    ])  # fmt: skip
     data = load_dataset(config)
     seen = next(iter(data.runs.values()))
     module, result = train_detector(
@@ -118,10 +124,8 @@ def learnt_scene(arguments: argparse.Namespace, words: Sequence[str]) -> Scene:
         target=config.target, on_progress=_Printed(),
     )  # fmt: skip
     print(f"{result.steps} steps on {seen.name} in {result.seconds / 60:.1f} min\n", flush=True)
-    config = compose([f"data={arguments.project}", *words])
-    network, depth = config.model.network, config.infer.depth
-    ranges = int8_ranges(module, output_stride(network), [seen.tomogram], depth)
-    return _of_first_run(network, module, config, config.candidates, ranges)
+    stride, depth = output_stride(config.model.network), config.infer.depth
+    return module, int8_ranges(module, stride, [seen.tomogram], depth)
 
 
 class _Printed:

@@ -1,14 +1,16 @@
 """What tiles of a full-size tomogram have to share: weighted F4 and time by overlap.
 
-    python benchmarks/overlap.py BUNDLE PROJECT [--overlaps 16 32 48 64 96]
+    python benchmarks/overlap.py BUNDLE PROJECT [--overlaps 16 32 48 64 96] [--tile Z Y X]
 
 The tomograms of PROJECT take no part in any choice. Each overlap is the largest allowed
-(`detector.tiles.MAX_OVERLAP`); tiles are as large as the memory allows.
+(`detector.tiles.MAX_OVERLAP`); tiles are as large as the memory allows, or as given: small ones
+show what many borders cost.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from views import judged
@@ -27,11 +29,13 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("project")
     parser.add_argument("--overlaps", type=int, nargs="+", default=[16, 32, 48, 64, 96])
+    parser.add_argument("--tile", type=int, nargs=3)
     arguments, words = parser.parse_known_args()
     config = compose([f"data={arguments.project}", *words])
     judge = load_dataset(config)
     sources = find_inputs([arguments.project], config.data)
-    picker = load_picker(arguments.bundle, None, config.infer, config.candidates)
+    infer = replace(config.infer, tile=arguments.tile)
+    picker = load_picker(arguments.bundle, None, infer, config.candidates)
     shape = sources[0].open().shape
     print(f"{len(sources)} runs, {picker.engines[0].name}, {picker.stage}; ", end="")
     print(f"effective receptive field {picker.engines[0].receptive_field}\n")

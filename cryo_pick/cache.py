@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from cryo_pick.errors import ConfigError, InputError
 from cryo_pick.files import atomic_path
-from cryo_pick.formats.zarr_volume import BLOSC_HEADER, ZarrVolume
+from cryo_pick.formats.blosc_chunks import BLOSC_HEADER
+from cryo_pick.formats.zarr_volume import ZarrVolume
 from cryo_pick.tomogram import Tomogram
 
 log = logging.getLogger(__name__)

@@ -76,6 +76,14 @@ def write_text_atomic(path: str | Path, content: str) -> None:
     write_bytes_atomic(path, content.encode())
 
 
+def file_size(path: Path) -> int:
+    """Bytes of a file, 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _sync(path: Path) -> None:
     """Have a file, or every file below a folder, on the disk before it gets its name."""
     for file in path.rglob("*") if path.is_dir() else [path]:

@@ -27,7 +27,7 @@ from detector.engine import Engine
 from detector.heatmap import Heatmap, heatmap_to_voxel_index, voxel_to_heatmap_index
 from detector.read_tiles import Normalise, tiles_read_ahead
 from detector.settings import InferSettings
-from detector.slab import FileSlab, MemorySlab
+from detector.slab import FileSlab, MemorySlab, cut_to_unit
 from detector.tile_plan import TilePlan, plan_tiles
 from detector.tiles import blend_weights
 from detector.views import View, views_of
@@ -205,7 +205,7 @@ def heatmap_slabs(
                 del voxels
             first = cells[0][i]
             until = cells[0][i + 1] if i + 1 < len(cells[0]) else depth
-            for plane, sums in slab.take(until - first):
+            for plane, sums in slab.take(until - first, together=len(cells[0]) == 1):
                 finished = sums[:, :, :height, :width]
                 _cut(finished)
                 yield first + plane, finished
@@ -213,11 +213,10 @@ def heatmap_slabs(
 
 def _cut(values: NDArray[np.float32]) -> None:
     """Cut to [0, 1] in place."""
-    if not np.isfinite(values).all():
+    if not cut_to_unit(values):
         raise InputError(
             "the network answers NaN for this volume; is infer.precision=fp16? Use fp32"
         )
-    np.clip(values, 0.0, 1.0, out=values)
 
 
 def predict_tile(

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from cryo_pick.buffers import Buffers
 from cryo_pick.errors import InputError
-from cryo_pick.normalized import NormalizedVolume
+from cryo_pick.normalized import NormalizedVolume, is_in_memory
+from cryo_pick.threads import shares, side_by_side
 from detector.tile_plan import TilePlan
 from detector.tiles import Shape
 
@@ -99,11 +100,15 @@ def read_tile(
     stop = [min(s + t, n) for s, t, n in zip(start, tile, volume.shape, strict=True)]
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
     inside = result[tuple(slice(b - a) for a, b in zip(start, stop, strict=True))]
-    if isinstance(volume, NormalizedVolume):
-        volume.read_into(box, inside)
-    else:
-        inside[...] = volume[box]
-    n_bad = sum(plane.size - int(np.count_nonzero(np.isfinite(plane))) for plane in inside)
+    z = box[0].start
+
+    def read(planes: slice) -> int:
+        part = (slice(z + planes.start, z + planes.stop), *box[1:])
+        return _read(volume, part, inside[planes])
+
+    # In pieces only where none costs more to read for itself.
+    pieces = shares(len(inside)) if is_in_memory(volume) else [slice(0, len(inside))]
+    n_bad = sum(side_by_side(read, pieces))
     if n_bad:
         raise InputError(
             f"{n_bad} of {inside.size} voxels from z, y, x = {tuple(start)} up are NaN or infinite"
@@ -112,6 +117,15 @@ def read_tile(
         inside[...] = normalise(inside)
     _mirror(result, inside.shape)
     return result
+
+
+def _read(volume: Any, box: tuple[slice, ...], out: NDArray[np.float32]) -> int:
+    """Put a box of a volume into `out`; how many of its voxels are NaN or infinite."""
+    if isinstance(volume, NormalizedVolume):
+        volume.read_into(box, out)
+        return 0  # it counts them itself
+    out[...] = volume[box]
+    return sum(plane.size - int(np.count_nonzero(np.isfinite(plane))) for plane in out)
 
 
 def _mirror(tile: NDArray[np.float32], inside: tuple[int, ...]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryo_pick.buffers import Buffers
+from cryo_pick.threads import side_by_side
 from cryo_pick.unnamed_file import UnnamedFile
 from detector.tiles import Shape
 
@@ -43,10 +44,10 @@ class Slab(Protocol):
     def add(self, y: int, x: int, values: NDArray[np.float32], weights: Weights) -> None:
         """Add a tile's values (k, d, h, w), as deep as the slab, at row y and column x."""
 
-    def take(self, n: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def take(self, n: int, together: bool = False) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """The first n planes, a few at a time, each with its number; then the slab moves on by n.
 
-        What is given is overwritten by the next.
+        What is given is overwritten by the next. Those of a slab in memory can come `together`.
         """
 
 
@@ -77,11 +78,11 @@ class MemorySlab:
         height, width = values.shape[2:]
         add_weighted(self._sums[:, :, y : y + height, x : x + width], values, weights)
 
-    def take(self, n: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """The first n planes, a few at a time; then the slab moves on by n."""
+    def take(self, n: int, together: bool = False) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """The first n planes, a few at a time or together; then the slab moves on by n."""
         self._move()
         k, _, height, width = self._sums.shape
-        at_once = planes_at_once(k, height, width)
+        at_once = n if together else planes_at_once(k, height, width)
         for first in range(0, n, at_once):
             yield first, self._sums[:, first : min(first + at_once, n)]
         self._to_move = n  # once more is added, if ever
@@ -144,7 +145,7 @@ class FileSlab:
                 add_rounded(rows[:, x : x + width], part, factors, weight)
                 self._file.write(offset, rows)
 
-    def take(self, n: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def take(self, n: int, together: bool = False) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """The first n planes, a few at a time; then the slab moves on by n."""
         at_once = planes_at_once(self._n_classes, *self._shape[1:])
         nothing = np.zeros(self._shape[1:], np.float32)
@@ -173,6 +174,16 @@ def add_weighted(sums: NDArray[np.float32], values: NDArray[np.float32], weights
     from detector.slab_kernel import add_rounded
 
     factors = weights[1][:, None] * weights[2]
-    for channel, total in zip(values, sums, strict=True):
-        for part, target, weight in zip(channel, total, weights[0], strict=True):
+
+    def add_class(index: int) -> None:
+        for target, part, weight in zip(sums[index], values[index], weights[0], strict=True):
             add_rounded(target, part, factors, weight)
+
+    side_by_side(add_class, range(len(values)))
+
+
+def cut_to_unit(values: NDArray[np.float32]) -> bool:
+    """Cut values (k, d, h, w) to [0, 1] in place; whether all were finite."""
+    from detector.slab_kernel import cut
+
+    return all(side_by_side(cut, values))

@@ -1,4 +1,4 @@
-"""The loop of :mod:`detector.slab`, compiled; apart, since numba takes most of a second to load."""
+"""The loops of :mod:`detector.slab`, compiled; apart, since numba takes nearly a second to load."""
 
 from __future__ import annotations
 
@@ -27,3 +27,22 @@ def add_rounded(target, part, factors, weight):
             value = _LIMIT if value > _LIMIT else value
             value = -_LIMIT if value < -_LIMIT else value
             target[y, x] += np.rint(value * (factors[y, x] * scale)) * _STEP
+
+
+@numba.njit(nogil=True, cache=True)
+def cut(values):
+    """Cut numbers to [0, 1] in place; whether all were finite.
+
+    Parameters
+    ----------
+    values : (d, h, w) float32 array
+    """
+    check = np.zeros(values.shape[2], np.float32)  # stays 0 as long as every value is finite
+    for z in range(values.shape[0]):
+        for y in range(values.shape[1]):
+            for x in range(values.shape[2]):
+                value = values[z, y, x]
+                check[x] += value - value
+                value = value if value > np.float32(0.0) else np.float32(0.0)
+                values[z, y, x] = value if value < np.float32(1.0) else np.float32(1.0)
+    return not check.any()

@@ -6,13 +6,12 @@ that holds those and no others.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cryo_pick.threads import side_by_side
 from detector.candidates import check_settings, peak_kernel
 from detector.components import Components
 from detector.linked import slice_marks
@@ -76,19 +75,21 @@ class RollingPeaks:
         held = filled - (first - self._first)
 
         def add_class(index: int) -> None:
+            if slab.shape[1] == self._depth:  # all there is: nothing to keep for the next
+                self._search(index, slab[index], (0, stop))
+                return
             window = self._window(index, filled)
             window[self._held :] = slab[index]
             if stop > self._searched:
-                within = (self._searched - self._first, stop - self._first)
-                found = self._search(window[None], within)
-                places = found.places + np.array([self._first, 0, 0])
-                self._found[index].append(Peaks(found.classes + index, places, found.scores))
+                self._search(index, window, (self._searched - self._first, stop - self._first))
             window[:held] = window[filled - held :]
 
         # Classes side by side: a few planes of one are too few to share out.
-        with ThreadPoolExecutor(1 if self._gpu else min(os.cpu_count() or 1, 8)) as pool:
-            for work in [pool.submit(add_class, index) for index in range(len(slab))]:
-                work.result()
+        if self._gpu is None:
+            side_by_side(add_class, range(len(slab)))
+        else:
+            for index in range(len(slab)):
+                add_class(index)
         self._first, self._held = first, held
         self._searched = max(stop, self._searched)
 
@@ -101,12 +102,17 @@ class RollingPeaks:
             self._windows[index] = window = larger
         return window[:planes]
 
-    def _search(self, window: NDArray[np.float32], planes: tuple[int, int]) -> Peaks:
+    def _search(self, index: int, window: NDArray[np.floating], planes: tuple[int, int]) -> None:
+        """Keep the peaks of some planes of a window of a class."""
+        limit, kernel = self._threshold, self._kernel
         if self._gpu is None:
-            return find_peaks(window, self._threshold, self._kernel, threads=1, planes=planes)
-        from detector.peaks_torch import find_peaks_on
+            found = find_peaks(window[None], limit, kernel, threads=1, planes=planes)
+        else:
+            from detector.peaks_torch import find_peaks_on
 
-        return find_peaks_on(self._gpu, window, self._threshold, self._kernel, planes)
+            found = find_peaks_on(self._gpu, window[None], limit, kernel, planes)
+        places = found.places + np.array([self._first, 0, 0])
+        self._found[index].append(Peaks(found.classes + index, places, found.scores))
 
     def finish(self) -> Peaks:
         """Peaks of all planes, by class and then by flat index.

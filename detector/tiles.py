@@ -17,7 +17,7 @@ Shape = tuple[int, int, int]
 
 SHARPNESS = 8
 """Of blending: nearly the tile that sees more, without a step (docs/decisions/tiles.md)."""
-MAX_OVERLAP = 64
+MAX_OVERLAP = 32
 """Voxels. A wider ramp costs more evaluations than the borders it repairs are worth."""
 
 

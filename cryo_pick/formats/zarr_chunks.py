@@ -20,6 +20,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore, WrapperStore
 
 from cryo_pick.errors import InputError
+from cryo_pick.files import file_size
 from cryo_pick.formats.expansion import CODECS, check_expansion
 
 FILTERS = ("adler32", "astype", "bitround", "crc32", "crc32c", "delta", "fixedscaleoffset",
@@ -177,7 +178,7 @@ class GuardedStore(WrapperStore[Store]):
             return await super().get(key, prototype, byte_range)
         coding, where = self._guards[-1]
         if isinstance(self._store, LocalStore):
-            size = _size(self._store, key)
+            size = file_size(self._store.root / key)
             if size > coding.most_stored:
                 raise InputError(
                     f"{where}: chunk file {key} has {size} bytes, more than its voxels can take "
@@ -193,11 +194,3 @@ class GuardedStore(WrapperStore[Store]):
                     "don't trust where it comes from"
                 ) from error
         return value
-
-
-def _size(store: LocalStore, key: str) -> int:
-    """Bytes of a local file; 0 where it can't be told."""
-    try:
-        return (store.root / key).stat().st_size
-    except OSError:
-        return 0

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ from numpy.typing import NDArray
 from zarr.core.buffer import default_buffer_prototype
 
 from cryo_pick.errors import InputError
+from cryo_pick.files import file_size
+from cryo_pick.formats.blosc_chunks import BLOSC_HEADER, is_plain_blosc, read_blosc
 from cryo_pick.formats.location import Location
 from cryo_pick.formats.zarr_chunks import ChunkCoding, GuardedStore, chunk_coding
 
 MAX_CHUNK_BYTES = 2**31
 """A decoded chunk above this is refused: it doesn't fit beside anything else in memory."""
-BLOSC_HEADER = 16
-"""Bytes of a Blosc header, the last four of which are the length of the whole buffer."""
 MAX_CHUNKS = 2**22
 """An array in more files than this is refused, as is one of more than `MAX_VOXELS`."""
 MAX_VOXELS = 2**38
@@ -106,9 +105,20 @@ class ZarrVolume:
             out[...] = self[:]
             return
         with self._named_errors():
+            if self._read_blosc(out):
+                return
             like: Any = out  # zarr's type for arrays asks for more than numpy says it has
             buffer = default_buffer_prototype().nd_buffer.from_ndarray_like(like)
             self.array.get_basic_selection(..., out=buffer)
+
+    def _read_blosc(self, out: NDArray[Any]) -> bool:
+        """As :func:`read_blosc`, where the array lies on this machine and is such a one."""
+        if self.location.local is None or not is_plain_blosc(self.array):
+            return False
+        try:
+            return read_blosc(self.array, self.location, self.coding.most_stored, out)
+        except InputError as error:
+            raise InputError(f"{self.where}: {error}") from error
 
     @property
     def block_shape(self) -> tuple[int, int, int]:
@@ -141,7 +151,7 @@ class ZarrVolume:
         if folder is None:
             return
         names = list(self.chunk_names())
-        missing = [name for name in names if not _size(folder / name)]
+        missing = [name for name in names if not file_size(folder / name)]
         if missing:
             raise InputError(
                 f"{self.where}: {len(missing)} of {len(names)} chunk files of {self.location} are "
@@ -149,16 +159,16 @@ class ZarrVolume:
                 "was written without its empty chunks has to be written with them)"
             )
         for name in names:
-            if _size(folder / name) > self.coding.most_stored:
+            if file_size(folder / name) > self.coding.most_stored:
                 raise InputError(
                     f"{self.where}: chunk file {name} of {self.location} has "
-                    f"{_size(folder / name)} bytes, more than its voxels can take "
+                    f"{file_size(folder / name)} bytes, more than its voxels can take "
                     f"({self.coding.most_stored}); copy the tomogram again"
                 )
         if self._is_blosc:
             for name in names:
                 with (folder / name).open("rb") as file:
-                    self.check_length(name, file.read(BLOSC_HEADER), _size(folder / name))
+                    self.check_length(name, file.read(BLOSC_HEADER), file_size(folder / name))
 
     def check_length(self, name: str, head: bytes, size: int) -> None:
         """Refuse a file that is shorter than its Blosc header says; others check themselves.
@@ -245,11 +255,3 @@ def _check_chunking(
             f"{where}: a chunk takes {math.prod(block) * itemsize / 2**30:.1f} GiB, at most "
             f"{MAX_CHUNK_BYTES / 2**30:.0f} can be read; rewrite it with smaller chunks"
         )
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, 0 where there is none."""
-    try:
-        return int(path.stat().st_size)
-    except OSError:
-        return 0

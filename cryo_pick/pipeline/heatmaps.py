@@ -18,6 +18,7 @@ from cryo_pick.files import atomic_path
 from cryo_pick.formats.npz import read_npz
 from cryo_pick.hardware import choose_device, on_gpu
 from cryo_pick.objects import ParticleTypes
+from cryo_pick.threads import side_by_side
 from cryo_pick.tomogram import Tomogram
 from detector.candidates import candidates_of_peaks, heatmap_candidates
 from detector.engine import Engine
@@ -101,10 +102,10 @@ def _keep_and_search(
     slabs: Iterable[tuple[int, NDArray[np.float32]]], file: HeatmapFile, peaks: PeakStream
 ) -> None:
     """Write slabs to the file and search them."""
-    with ThreadPoolExecutor(2, "heatmap") as pool:
+    with ThreadPoolExecutor(1, "heatmap") as pool:
         for first, slab in slabs:
             # What is searched is what the refiner will see.
-            halves = list(pool.map(rounded_to_half, slab))
+            halves = side_by_side(rounded_to_half, slab)
             written = pool.submit(file.write, first, halves)
             peaks.add(slab)
             written.result()  # before the slab's memory is used again

@@ -11,7 +11,14 @@ from detector.engine import NetworkGeometry
 from detector.infer import heatmap_slabs, predict_heatmap, predict_tile
 from detector.read_tiles import read_tile
 from detector.settings import InferSettings
-from detector.slab import PLANES_AT_ONCE, FileSlab, MemorySlab, add_weighted, planes_at_once
+from detector.slab import (
+    PLANES_AT_ONCE,
+    FileSlab,
+    MemorySlab,
+    add_weighted,
+    cut_to_unit,
+    planes_at_once,
+)
 from detector.tile_plan import plan_tiles
 from detector.views import FLIPS, SEVEN, VIEWS
 
@@ -182,6 +189,27 @@ def test_how_many_planes_leave_together_changes_nothing(monkeypatch, size):
                 parts += [part.copy() for _, part in slab.take(16)]
             taken.append(np.concatenate(parts, axis=1))
         np.testing.assert_array_equal(*taken)
+
+
+@pytest.mark.parametrize("kind", [MemorySlab, FileSlab])
+def test_planes_of_a_slab_in_memory_can_leave_together(kind):
+    values = np.random.default_rng(0).random((2, 20, 6, 5), np.float32)
+    with kind(2, (20, 6, 5)) as slab:
+        slab.add(0, 0, values, tuple(np.ones(n, np.float32) for n in (20, 6, 5)))
+        parts = [(first, part.copy()) for first, part in slab.take(19, together=True)]
+    assert len(parts) == (1 if kind is MemorySlab else 3)
+    left = np.concatenate([part for _, part in parts], axis=1)
+    np.testing.assert_allclose(left, values[:, :19], atol=2.0**-20)
+
+
+def test_heatmaps_are_cut_to_0_and_1():
+    values = np.array([-1e30, -0.5, -0.0, 1e-30, 0.5, 1.0, 1.5, 1e30], np.float32)
+    volume = np.tile(values, (2, 3, 4, 1))
+    assert cut_to_unit(volume)
+    np.testing.assert_array_equal(volume, np.tile(np.clip(values, 0, 1), (2, 3, 4, 1)))
+    for bad in (np.nan, np.inf, -np.inf):
+        volume[1, 2, 3, 4] = bad
+        assert not cut_to_unit(volume)
 
 
 @given(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryo_pick.errors import InputError
 from cryo_pick.normalize import intensity_statistics, normalize
 from cryo_pick.normalized import NormalizedVolume
 from detector.read_tiles import read_tile, tiles_read_ahead
@@ -14,9 +16,9 @@ from detector.tile_plan import TilePlan
 three = st.tuples(*[st.integers(1, 6)] * 3)
 
 
-@given(shape=three, start=three, tile=st.tuples(*[st.integers(1, 14)] * 3))
+@given(three, three, st.tuples(*[st.integers(1, 14)] * 3), st.integers(1, 3))
 def test_a_tile_beyond_the_volume_is_what_numpy_pads(
-    shape: tuple[int, ...], start: tuple[int, ...], tile: tuple[int, ...]
+    shape: tuple[int, ...], start: tuple[int, ...], tile: tuple[int, ...], threads: int
 ) -> None:
     volume = np.random.default_rng(0).standard_normal(shape, np.float32)
     z, y, x = (min(s, n) - 1 for s, n in zip(start, shape, strict=True))
@@ -24,8 +26,21 @@ def test_a_tile_beyond_the_volume_is_what_numpy_pads(
     missing = [(0, t - n) for t, n in zip(tile, inside.shape, strict=True)]
     expected = np.pad(inside, missing, "reflect")
     used = np.full(tile, np.nan, np.float32)
-    assert read_tile(volume, (z, y, x), (tile[0], tile[1], tile[2]), None, used) is used
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("cryo_pick.threads.compute_threads", lambda: threads)
+        assert read_tile(volume, (z, y, x), (tile[0], tile[1], tile[2]), None, used) is used
     np.testing.assert_array_equal(used, expected)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_piece_counts_what_is_no_number(
+    monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr("cryo_pick.threads.compute_threads", lambda: threads)
+    volume = np.zeros((6, 4, 4), np.float32)
+    volume[1, 2, 3], volume[4, :2, 0] = np.inf, np.nan
+    with pytest.raises(InputError, match="3 of 96 voxels from z, y, x = "):
+        read_tile(volume, (0, 0, 0), (6, 4, 4))
 
 
 def test_a_volume_that_normalises_itself_is_read_in_place() -> None:

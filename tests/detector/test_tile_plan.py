@@ -60,7 +60,7 @@ def test_tiles_are_as_deep_as_the_network_knows() -> None:
     assert found.tile[1:] == (320, 320)
     assert plan(Flat(), depth=16, overlap=[0, 0, 0]).starts[0] == [0, 16, 32]
     assert plan(Flat(), depth=20).tile[0] == 32  # what it can take
-    assert plan(Flat(), depth=16, memory="100MB").tile[1] < 320
+    assert plan(Flat(), depth=16, memory="50MB").tile[1] < 320
 
 
 def test_depth_is_no_limit_where_there_is_no_more_or_a_tile_is_given() -> None:

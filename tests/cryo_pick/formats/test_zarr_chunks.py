@@ -1,5 +1,6 @@
 """Chunks that are coded otherwise than numbers are, or that would expand too far, are not read."""
 
+import contextlib
 import json
 import warnings
 from pathlib import Path
@@ -59,6 +60,72 @@ def test_the_codecs_of_tomograms_are_read(tmp_path, version, coding):
     np.testing.assert_array_equal(volume[:], VOLUME)
     np.testing.assert_array_equal(volume[3:5, 9, :], VOLUME[3:5, 9, :])
     volume.check_chunks()
+    whole = np.full_like(VOLUME, np.nan)
+    volume.read_into(whole)
+    np.testing.assert_array_equal(whole, VOLUME)
+
+
+BLOSC = [
+    (2, {"compressors": numcodecs.Blosc()}),
+    (2, {"compressors": numcodecs.Blosc(cname="zstd", shuffle=numcodecs.Blosc.BITSHUFFLE)}),
+    (3, {"compressors": BloscCodec()}),
+    (3, {"compressors": BloscCodec(cname="lz4", shuffle="noshuffle")}),
+]
+
+
+def _without_zarr(volume, monkeypatch) -> np.ndarray:
+    """All voxels, where zarr may not decode any."""
+    whole = np.full(volume.shape, 7, volume.dtype)
+    with monkeypatch.context() as patched:
+        patched.setattr(zarr.Array, "get_basic_selection", None)
+        volume.read_into(whole)
+    return whole
+
+
+@pytest.mark.parametrize("chunks", [(8, 8, 8), (16, 16, 16), (5, 7, 16), (40, 3, 9)])
+@pytest.mark.parametrize(("version", "coding"), BLOSC)
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_blosc_is_decoded_without_zarr(tmp_path, monkeypatch, version, coding, chunks, threads):
+    monkeypatch.setattr("cryo_pick.threads.compute_threads", lambda: int(threads))
+    volume = _open(_write(tmp_path, version, chunks, **coding))
+    np.testing.assert_array_equal(_without_zarr(volume, monkeypatch), VOLUME)
+
+
+@pytest.mark.parametrize("dtype", [">f4", "<i2", ">u2", "|i1", "<f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_blosc_of_other_types_and_orders(tmp_path, dtype, order):
+    values = (VOLUME * 20).astype(dtype)
+    array = zarr.create_array(
+        tmp_path / "a", shape=values.shape, dtype=values.dtype, chunks=(8, 5, 7), zarr_format=2,
+        compressors=numcodecs.Blosc(), order=order,
+    )  # fmt: skip
+    array[:] = values
+    for out in (np.empty(values.shape, dtype), np.empty(values.shape, np.float32)):
+        _open(tmp_path / "a").read_into(out)
+        np.testing.assert_array_equal(out, values)
+
+
+@pytest.mark.parametrize(("version", "coding"), BLOSC)
+def test_what_is_no_whole_blosc_chunk_is_left_to_zarr(tmp_path, monkeypatch, version, coding):
+    path = _write(tmp_path, version, **coding)
+    chunk = _chunk(path)
+    content, whole = chunk.read_bytes(), np.empty_like(VOLUME)
+    chunk.unlink()  # zeros, then
+    _open(path).read_into(whole)
+    assert (whole[:8, :8, :8] == 0).all()
+    np.testing.assert_array_equal(whole[8:], VOLUME[8:])
+    for damaged in (content[:9], content[:-5], numcodecs.Blosc().encode(np.zeros(3, np.float32))):
+        chunk.write_bytes(damaged)
+        with pytest.raises(InputError, match="not callable"):
+            _without_zarr(_open(path), monkeypatch)
+    garbled = bytearray(content)
+    garbled[-200:] = bytes(200)
+    chunk.write_bytes(garbled)
+    with contextlib.suppress(InputError):  # Blosc has no checksum, so it may not notice
+        _open(path).read_into(whole)
+    chunk.write_bytes(bytes(numcodecs.Blosc().encode(np.zeros(2**22, np.uint8))))
+    with pytest.raises(InputError, match="would expand beyond its voxels"):
+        _open(path).read_into(whole)
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryo_pick.hardware import compute_threads
 
 MOST = 8
 """Threads; with more, memory is what such work waits for."""
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -24,14 +23,14 @@ def threads() -> int:
     return min(compute_threads(), MOST)
 
 
-def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """What `work` gives for each item, in their order; its first error is raised."""
-    todo = list(items)
+def side_by_side(work: Callable[..., Result], *arguments: Iterable[Any]) -> list[Result]:
+    """As `map` gives it, a list: what `work` answers to each item; its first error is raised."""
+    todo = list(zip(*arguments, strict=True))
     n = min(threads(), len(todo))
     if n < 2:
-        return [work(item) for item in todo]
+        return [work(*items) for items in todo]
     with ThreadPoolExecutor(n) as pool:
-        return list(pool.map(work, todo))
+        return list(pool.map(lambda items: work(*items), todo))
 
 
 def shares(n: int) -> list[slice]:

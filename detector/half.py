@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def rounded_to_half(values: NDArray[np.float32]) -> NDArray[np.float16]:
+def rounded_to_half(
+    values: NDArray[np.float32], out: NDArray[np.float16] | None = None
+) -> NDArray[np.float16]:
     """Round values in place to the nearest half, and give them as halves.
 
     As numpy's `astype` does, which takes longer, the more so there and back.
@@ -15,9 +17,11 @@ def rounded_to_half(values: NDArray[np.float32]) -> NDArray[np.float16]:
     ----------
     values : (d, h, w) float32 array, from 0 to 1
         Need not be contiguous.
+    out : (d, h, w) float16 array
+        Where the halves go; None: to a new array.
     """
     from detector.half_kernel import round_to_half
 
-    bits = np.empty(values.shape, np.uint16)
-    round_to_half(values, values.view(np.uint32), bits)
-    return bits.view(np.float16)
+    halves = np.empty(values.shape, np.float16) if out is None else out
+    round_to_half(values, values.view(np.uint32), halves.view(np.uint16))
+    return halves

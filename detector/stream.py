@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cryo_pick.threads import side_by_side
+from cryo_pick.threads import shares, side_by_side
 from detector.candidates import check_settings, peak_kernel
 from detector.components import Components
 from detector.linked import slice_marks
@@ -74,10 +74,13 @@ class RollingPeaks:
         filled = self._held + slab.shape[1]
         held = filled - (first - self._first)
 
+        def add_whole(classes: slice) -> None:
+            memory = np.empty(slab.shape[1:], np.float32)
+            for index in range(len(slab))[classes]:
+                memory[...] = slab[index]
+                self._search(index, memory, (0, stop))
+
         def add_class(index: int) -> None:
-            if slab.shape[1] == self._depth:  # all there is: nothing to keep for the next
-                self._search(index, slab[index], (0, stop))
-                return
             window = self._window(index, filled)
             window[self._held :] = slab[index]
             if stop > self._searched:
@@ -85,11 +88,13 @@ class RollingPeaks:
             window[:held] = window[filled - held :]
 
         # Classes side by side: a few planes of one are too few to share out.
-        if self._gpu is None:
-            side_by_side(add_class, range(len(slab)))
-        else:
+        if self._gpu is not None:
             for index in range(len(slab)):
                 add_class(index)
+        elif slab.shape[1] == self._depth:  # all there is: nothing to keep for the next
+            side_by_side(add_whole, shares(len(slab)))
+        else:
+            side_by_side(add_class, range(len(slab)))
         self._first, self._held = first, held
         self._searched = max(stop, self._searched)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from cryo_pick.errors import InputError
 from cryo_pick.files import atomic_path
 from cryo_pick.formats.npz import read_npz
 from cryo_pick.hardware import choose_device, on_gpu
+from cryo_pick.memory import parse_memory
 from cryo_pick.objects import ParticleTypes
 from cryo_pick.threads import side_by_side
 from cryo_pick.tomogram import Tomogram
@@ -30,6 +32,10 @@ from detector.peaks import load_search
 from detector.settings import CandidatesSettings, InferSettings
 from detector.stream import PeakStream, peak_stream
 from detector.tile_plan import plan_tiles
+from detector.tiles import Shape
+
+KEPT_IN_MEMORY = 0.08
+"""A heatmap that takes more than this share of the memory lies in a file."""
 
 
 def find_candidates(
@@ -55,10 +61,10 @@ def stream_candidates(
     candidates: CandidatesSettings,
     folder: Path | None = None,
     buffers: Buffers | None = None,
-) -> Iterator[tuple[HeatmapFile, Candidates]]:
-    """The same candidates without the heatmap in memory: it lies in a file while this is open.
+) -> Iterator[tuple[HeatmapFile | NDArray[np.float16], Candidates]]:
+    """The same candidates, and the heatmap, in a file where it is large, while this is open.
 
-    Each slab of the heatmap is searched for peaks when it is finished, and dropped.
+    Each slab of the heatmap is rounded to halves and searched for peaks when it is finished.
 
     Parameters
     ----------
@@ -69,7 +75,7 @@ def stream_candidates(
     folder
         On whose disk the file lies; None: the system's folder for temporary files.
     buffers
-        Whose memory tiles and slab take; None: their own.
+        Whose memory tiles, slab and heatmap take; None: their own.
     """
     infer = replace(infer, views=infer.views or 1)
     stride = engines[0].output_stride
@@ -77,18 +83,18 @@ def stream_candidates(
     plan = plan_tiles(tomogram.shape, engines, infer, len(types), stride)
     gpu = choose_device(infer.accelerator) if on_gpu(infer.accelerator) else None
     peaks = peak_stream(candidates, len(types), plan.cells, stride, gpu)
-    with HeatmapFile(len(types), plan.cells, folder) as file:
+    with _kept(len(types), plan.cells, infer.memory, folder, buffers) as heatmap:
         slabs = heatmap_slabs(
             tomogram.volume, engines, plan, infer.views or 1, folder=folder, buffers=buffers,
             meanwhile=load_search,
         )  # fmt: skip
-        _keep_and_search(slabs, file, peaks)
+        _keep_and_search(slabs, heatmap, peaks)
         del slabs  # and with them tiles and slab
         yield (
-            file,
+            heatmap,
             candidates_of_peaks(
                 peaks.finish(),
-                file,
+                heatmap,
                 stride,
                 tomogram.voxel_spacing,
                 tomogram.origin,
@@ -98,15 +104,34 @@ def stream_candidates(
         )
 
 
+@contextmanager
+def _kept(
+    n_classes: int, cells: Shape, memory: str, folder: Path | None, buffers: Buffers | None
+) -> Iterator[HeatmapFile | NDArray[np.float16]]:
+    """Where a heatmap is kept: in memory if that is little of what there is, else in a file."""
+    shape = (n_classes, *cells)
+    if 2 * math.prod(shape) <= KEPT_IN_MEMORY * parse_memory(memory):
+        yield (buffers or Buffers()).take("heatmap", shape, np.float16)
+    else:
+        with HeatmapFile(n_classes, cells, folder) as file:
+            yield file
+
+
 def _keep_and_search(
-    slabs: Iterable[tuple[int, NDArray[np.float32]]], file: HeatmapFile, peaks: PeakStream
+    slabs: Iterable[tuple[int, NDArray[np.float32]]],
+    heatmap: HeatmapFile | NDArray[np.float16],
+    peaks: PeakStream,
 ) -> None:
-    """Write slabs to the file and search them."""
-    with ThreadPoolExecutor(1, "heatmap") as pool:
+    """Keep slabs and search them, rounded to halves: what is searched the refiner will see."""
+    with ThreadPoolExecutor(1, "heatmap") as writer:
         for first, slab in slabs:
-            # What is searched is what the refiner will see.
+            if not isinstance(heatmap, HeatmapFile):
+                into = heatmap[:, first : first + slab.shape[1]]
+                side_by_side(rounded_to_half, slab, into)
+                peaks.add(slab)
+                continue
             halves = side_by_side(rounded_to_half, slab)
-            written = pool.submit(file.write, first, halves)
+            written = writer.submit(heatmap.write, first, halves)
             peaks.add(slab)
             written.result()  # before the slab's memory is used again
 

@@ -17,6 +17,7 @@ def n_threads(request, monkeypatch):
 
 def test_results_come_in_order(n_threads):
     assert side_by_side(lambda n: n * n, range(20)) == [n * n for n in range(20)]
+    assert side_by_side(pow, [2, 3], [4, 5]) == [16, 243]
     assert side_by_side(str, []) == []
 
 

@@ -95,6 +95,10 @@ def test_the_depth_that_a_network_can_take_is_measured(name: str, multiples: Sha
 def test_the_preset_that_pools_depth_to_one_plane_keeps_to_what_it_was_trained_on() -> None:
     config = compose(["model=convnext_nano_25d"])
     assert config.infer.depth == config.train.crop[0] == 16
-    assert config.infer.tile == config.train.crop
+    assert config.infer.tile is not None
+    assert config.infer.tile[0] == config.infer.depth
+    found = plan_tiles((184, 630, 630), [Flat()], config.infer, 1, 1)
+    assert found.tile == (16, 352, 352)
+    assert found.evaluations < 1.7
     for words in (["infer=deck32"], ["infer.tile=[32,128,128]"]):
         assert compose(["model=convnext_nano_25d", *words]).infer.tile == [32, 128, 128]

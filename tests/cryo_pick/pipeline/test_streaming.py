@@ -7,6 +7,7 @@ import logging
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from cryo_pick.pipeline.predict import Picker, load_picker, pick_tomogram
 from cryo_pick.pipeline.reading import opened_within
 from cryo_pick.spooled import SpooledVolume
 from cryo_pick.tomogram import Tomogram
+from detector.heatmap_file import HeatmapFile
 from detector.settings import CandidatesSettings, InferSettings
 from refiner.score import score_candidates
 from tests.cryo_pick.pipeline.conftest import SHAPE
@@ -79,13 +81,24 @@ def in_memory(volume: np.ndarray, picker: Picker):
 
 
 @pytest.mark.parametrize("memory", ["2GB", "1MB"])
-def test_picks_from_chunks_are_those_from_memory(stored, picker, in_memory, memory, tmp_path):
+def test_picks_from_chunks_are_those_from_memory(
+    stored, picker, in_memory, memory, tmp_path, monkeypatch
+):
+    files = []
+
+    class NotedFile(HeatmapFile):
+        def __init__(self, *arguments: Any) -> None:
+            files.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr("cryo_pick.pipeline.heatmaps.HeatmapFile", NotedFile)
     asked = replace(picker, infer=replace(picker.infer, memory=memory))
     with opened_within(opened(stored), memory) as (tomogram, left):
         assert isinstance(tomogram.volume, SpooledVolume) == (memory == "1MB")
         assert (left == memory) == (memory == "1MB")
     found, _ = pick_tomogram(opened(stored), asked, tmp_path)
     _same(found, in_memory)
+    assert len(files) == (memory == "1MB")
     assert not list(tmp_path.iterdir())
 
 

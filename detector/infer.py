@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 
 from cryo_pick.buffers import Buffers
 from cryo_pick.errors import ConfigError, InputError
+from cryo_pick.threads import side_by_side
 from detector.engine import Engine
+from detector.half import rounded_to_half
 from detector.heatmap import Heatmap, heatmap_to_voxel_index, voxel_to_heatmap_index
 from detector.read_tiles import Normalise, tiles_read_ahead
 from detector.settings import InferSettings
@@ -95,7 +97,7 @@ def predict_heatmap(
     for first, slab in heatmap_slabs(
         volume, engines, plan, settings.views or 1, normalise=normalise, progress=progress
     ):
-        values[:, first : first + slab.shape[1]] = slab
+        side_by_side(rounded_to_half, slab, values[:, first : first + slab.shape[1]])
     return Heatmap(values, output_stride)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from detector.heatmap_file import HeatmapFile
 from detector.infer import check_engines, heatmap_slabs, predict_heatmap
 from detector.peaks import load_search
 from detector.settings import CandidatesSettings, InferSettings
+from detector.slab import planes_at_once
 from detector.stream import PeakStream, peak_stream
 from detector.tile_plan import plan_tiles
 from detector.tiles import Shape
@@ -123,17 +123,15 @@ def _keep_and_search(
     peaks: PeakStream,
 ) -> None:
     """Keep slabs and search them, rounded to halves: what is searched the refiner will see."""
-    with ThreadPoolExecutor(1, "heatmap") as writer:
-        for first, slab in slabs:
-            if not isinstance(heatmap, HeatmapFile):
-                into = heatmap[:, first : first + slab.shape[1]]
-                side_by_side(rounded_to_half, slab, into)
-                peaks.add(slab)
-                continue
-            halves = side_by_side(rounded_to_half, slab)
-            written = writer.submit(heatmap.write, first, halves)
-            peaks.add(slab)
-            written.result()  # before the slab's memory is used again
+    for first, slab in slabs:
+        if isinstance(heatmap, HeatmapFile):
+            at_once = planes_at_once(len(slab), *slab.shape[2:])
+            for plane in range(0, slab.shape[1], at_once):
+                part = slab[:, plane : plane + at_once]
+                heatmap.write(first + plane, side_by_side(rounded_to_half, part))
+        else:
+            side_by_side(rounded_to_half, slab, heatmap[:, first : first + slab.shape[1]])
+        peaks.add(slab)
 
 
 def write_heatmap(path: Path, heatmap: Heatmap) -> None:

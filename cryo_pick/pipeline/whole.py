@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from cryo_pick.config import Config
-from cryo_pick.errors import InputError
+from cryo_pick.errors import CryoPickError, InputError
 from cryo_pick.logs import duration
 from cryo_pick.pipeline.bundle import Bundle
 from cryo_pick.pipeline.dataset import Dataset, check_folds, load_dataset
 from cryo_pick.pipeline.fit import FitOutcome
+from cryo_pick.pipeline.predict import load_picker
 from cryo_pick.pipeline.pretrain import check_pretraining, pretrain
 from cryo_pick.pipeline.processes import first_only, is_first
 from cryo_pick.pipeline.results import fit_bundle, load_report_data
@@ -146,10 +147,28 @@ def train_bundle(config: Config, out: Path) -> dict[str, Any]:
     bundle, outcome = fit_bundle(out, data, folds, config)
     write_report_of(out)
     shutil.rmtree(out / "work" / "heatmaps", ignore_errors=True)
+    get_ready(out, config)
     print_fit(bundle)
     total = time.monotonic() - started
     logger.info("done in %s", duration(total))
     return summary_of(bundle, outcome, spent, total)
+
+
+def get_ready(out: Path, config: Config) -> None:
+    """Load a bundle as `predict` does, so that the first one on this machine takes no longer.
+
+    What is measured, converted and compared then is kept (:mod:`cryo_pick.network_source`). The
+    bundle is written: whatever is wrong here can't be a reason to lose it.
+    """
+    started = time.monotonic()
+    try:
+        picker = load_picker(out, None, config.infer, config.candidates)
+        for engine in picker.engines:
+            _ = engine.receptive_field  # measured when it is first asked for
+    except CryoPickError as error:
+        logger.warning("this machine can't run the bundle: %s", error)
+    else:
+        logger.info("ready to predict, after %s", duration(time.monotonic() - started))
 
 
 def write_report_of(out: Path) -> tuple[Path, ReportData]:

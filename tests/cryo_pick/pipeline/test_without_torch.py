@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from cryo_pick.config import compose
 from cryo_pick.errors import InputError
 from cryo_pick.pipeline.bundle import read_bundle
 from cryo_pick.pipeline.members import bundle_member, bundle_members
+from cryo_pick.pipeline.whole import get_ready
 from tests.faults.tiny import write_tiny_bundle, write_tomograms
 
 needs_openvino = pytest.mark.skipif(
@@ -54,6 +56,27 @@ def test_the_second_time_torch_is_not_needed(own_bundle: Path, tmp_path: Path) -
     texts = [(tmp_path / name / "picks.csv").read_text() for name in ("first", "second")]
     assert texts[0] == texts[1]
     assert texts[0].count("\n") > 10
+
+
+@needs_openvino
+def test_where_it_was_trained_torch_is_not_needed_the_first_time(
+    own_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRYO_PICK_CACHE", str(tmp_path / "cache"))
+    get_ready(own_bundle, compose(["infer.accelerator=cpu"]))
+    tomograms = write_tomograms(tmp_path / "tomograms", 1)
+    words = [str(tomograms), "--model", str(own_bundle), "--out", str(tmp_path / "out")]
+    first = predicted("without", words, tmp_path / "cache")
+    assert first.returncode == 0, first.stderr
+
+
+def test_a_bundle_that_does_not_load_is_not_lost(
+    own_bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = own_bundle / f"{DETECTOR}.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    get_ready(own_bundle, compose(["infer.accelerator=cpu"]))
+    assert "this machine can't run the bundle: " in caplog.text
 
 
 def test_what_was_built_once_is_not_built_again(

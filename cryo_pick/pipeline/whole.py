@@ -165,7 +165,7 @@ def get_ready(out: Path, config: Config) -> None:
         picker = load_picker(out, None, config.infer, config.candidates)
         for engine in picker.engines:
             _ = engine.receptive_field  # measured when it is first asked for
-    except CryoPickError as error:
+    except (CryoPickError, OSError, RuntimeError, MemoryError) as error:
         logger.warning("this machine can't run the bundle: %s", error)
     else:
         logger.info("ready to predict, after %s", duration(time.monotonic() - started))

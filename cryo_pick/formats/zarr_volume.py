@@ -19,6 +19,7 @@ from cryo_pick.files import file_size
 from cryo_pick.formats.blosc_chunks import BLOSC_HEADER, is_plain_blosc, read_blosc
 from cryo_pick.formats.location import Location
 from cryo_pick.formats.zarr_chunks import ChunkCoding, GuardedStore, chunk_coding
+from cryo_pick.formats.zarr_loop import stop_at_exit
 
 MAX_CHUNK_BYTES = 2**31
 """A decoded chunk above this is refused: it doesn't fit beside anything else in memory."""
@@ -84,9 +85,10 @@ class ZarrVolume:
     def _named_errors(self) -> Iterator[None]:
         try:
             yield
-        except (IndexError, InputError):
-            raise
         except Exception as error:  # every codec and store has errors of its own
+            stop_at_exit()
+            if isinstance(error, (IndexError, InputError)):
+                raise
             detail = str(error).splitlines()[0][:200] if str(error) else ""
             raise InputError(
                 f"{self.where}: can't read the voxels of {self.location} "

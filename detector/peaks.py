@@ -13,12 +13,14 @@ and rows, then in the planes beyond. One pass over the values, no copy.
 from __future__ import annotations
 
 import itertools
-import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from cryo_pick.threads import threads as default_threads
 
 _BLOCKS_AT_ONCE = 16
 """Blocks along y whose planes are kept in the processor's cache."""
@@ -62,7 +64,7 @@ def find_peaks(
     subvoxel
         Refine each position by :func:`refine_peaks`.
     threads
-        That search side by side; None: as many as there are processors, up to 8.
+        That search side by side; None: :func:`cryo_pick.threads.threads`.
     planes
         First plane, and the one after the last, whose peaks are given; the others are only looked
         at. None: all.
@@ -79,7 +81,7 @@ def find_peaks(
     limits = np.broadcast_to(np.asarray(thresholds, np.float32), (len(values),))
     if np.isnan(limits).any():
         raise ValueError("Expected `thresholds` to be numbers, but got NaN.")
-    workers = threads if threads is not None else min(os.cpu_count() or 1, 8)
+    workers = default_threads() if threads is None else threads
     parts = []
     with ThreadPoolExecutor(workers) as pool:
         for index, limit in enumerate(limits):
@@ -89,7 +91,10 @@ def find_peaks(
                 low, high = np.searchsorted(flat, np.multiply(planes, volume[0].size))
                 flat = flat[low:high]
             place = np.stack(np.unravel_index(flat, volume.shape), -1)
-            position = refine_peaks(volume, place) if subvoxel else place.astype(np.float64)
+            position = place.astype(np.float64)
+            if subvoxel:
+                shares = np.array_split(place, workers)
+                position = np.concatenate(list(pool.map(partial(refine_peaks, volume), shares)))
             parts.append((np.full(len(flat), index), position, volume.ravel()[flat]))
     if not parts:
         return Peaks(np.empty(0, np.int64), np.empty((0, 3)), np.empty(0, np.float32))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,6 +106,7 @@ def plan_tiles(
         steps = three(output_stride)
     if settings.tile is not None:
         tile = _given_tile(shape, settings.tile, multiple)
+        _warn_of_large(tile, engines, settings, n_classes, output_stride)
         overlap, on_disk = _overlap_of_tile(shape, tile, engines, settings, steps), False
     else:
         tile, overlap, on_disk = _roomiest(
@@ -143,6 +145,26 @@ def _given_tile(shape: Shape, tile: Sequence[int], multiple: Shape) -> Shape:
         for t, n, m in zip(tile, shape, multiple, strict=True)
     )
     return z, y, x
+
+
+def _warn_of_large(
+    tile: Shape, engines: Sequence[Engine], settings: InferSettings, n_classes: int, stride: int
+) -> None:
+    """Say so where a given tile, which may be a preset's or a bundle's, takes all of the memory."""
+    needed = math.prod(tile) * _bytes_per_voxel(engines, settings.views or 1, n_classes, stride)
+    if needed > _memory(settings):
+        logger.warning(
+            "tiles of %s voxels take about %.2g GB, more than infer.memory=%s; ask for smaller "
+            "ones with infer.tile=[z,y,x]", "x".join(map(str, tile)), needed / 1e9, settings.memory,
+        )  # fmt: skip
+
+
+def _memory(settings: InferSettings) -> float:
+    """Bytes."""
+    try:
+        return parse_memory(settings.memory)
+    except ValueError as error:
+        raise ConfigError(f"infer.memory: {error}") from error
 
 
 def _overlap(engines: Sequence[Engine], settings: InferSettings, steps: Shape) -> Shape:
@@ -187,10 +209,7 @@ def _roomiest(
     stride: int,
 ) -> tuple[Shape, Shape, bool]:
     """The tile with the fewest evaluations in the memory allowed, its overlap, and `on_disk`."""
-    try:
-        memory = _PLANNED * parse_memory(settings.memory)
-    except ValueError as error:
-        raise ConfigError(f"infer.memory: {error}") from error
+    memory = _PLANNED * _memory(settings)
     per_voxel = _bytes_per_voxel(engines, settings.views or 1, n_classes, stride)
     plane = round_up(shape[1], multiple[1]) * round_up(shape[2], multiple[2]) / stride**2
     per_plane = 4 * n_classes * plane / stride

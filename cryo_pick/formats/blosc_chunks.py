@@ -24,12 +24,16 @@ BLOSC_HEADER = 16
 """Bytes of a Blosc header, the last four of which are the length of the whole buffer."""
 
 
+def is_blosc(array: zarr.Array[Any]) -> bool:
+    """Whether the stored files are Blosc buffers, which hold their own length."""
+    codecs = () if array.shards else array.compressors
+    return bool(codecs) and type(codecs[-1]).__name__ in ("Blosc", "BloscCodec")
+
+
 def is_plain_blosc(array: zarr.Array[Any]) -> bool:
     """Whether each stored file is one Blosc buffer of a chunk as it lies in memory here."""
     metadata: Any = array.metadata
-    if array.shards or len(array.compressors) != 1 or len(array.filters or ()):
-        return False
-    if type(array.compressors[0]).__name__ not in ("Blosc", "BloscCodec"):
+    if not is_blosc(array) or len(array.compressors) != 1 or len(array.filters or ()):
         return False
     if metadata.zarr_format == 2:
         return bool(metadata.order == "C" and array.dtype.isnative)

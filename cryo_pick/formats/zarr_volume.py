@@ -16,7 +16,7 @@ from zarr.core.buffer import default_buffer_prototype
 
 from cryo_pick.errors import InputError
 from cryo_pick.files import file_size
-from cryo_pick.formats.blosc_chunks import BLOSC_HEADER, is_plain_blosc, read_blosc
+from cryo_pick.formats.blosc_chunks import BLOSC_HEADER, is_blosc, is_plain_blosc, read_blosc
 from cryo_pick.formats.location import Location
 from cryo_pick.formats.zarr_chunks import ChunkCoding, GuardedStore, chunk_coding
 from cryo_pick.formats.zarr_loop import stop_at_exit
@@ -167,7 +167,7 @@ class ZarrVolume:
                     f"{file_size(folder / name)} bytes, more than its voxels can take "
                     f"({self.coding.most_stored}); copy the tomogram again"
                 )
-        if self._is_blosc:
+        if is_blosc(self.array):
             for name in names:
                 with (folder / name).open("rb") as file:
                     self.check_length(name, file.read(BLOSC_HEADER), file_size(folder / name))
@@ -189,7 +189,7 @@ class ZarrVolume:
         InputError
             If it is.
         """
-        if not self._is_blosc or name == self.metadata_name():
+        if not is_blosc(self.array) or name == self.metadata_name():
             return
         expected = int.from_bytes(head[12:BLOSC_HEADER], "little")
         if size < max(expected, BLOSC_HEADER):
@@ -197,12 +197,6 @@ class ZarrVolume:
                 f"{self.where}: chunk file {name} of {self.location} is cut short: {size} bytes "
                 f"instead of {max(expected, BLOSC_HEADER)}; copy the tomogram again"
             )
-
-    @property
-    def _is_blosc(self) -> bool:
-        """Whether the stored files are Blosc buffers, which hold their own length."""
-        codecs = () if self.array.shards else self.array.compressors
-        return bool(codecs) and type(codecs[-1]).__name__ in ("Blosc", "BloscCodec")
 
 
 def open_volume(location: Location, where: str) -> ZarrVolume:

@@ -35,7 +35,8 @@ from detector.tile_plan import plan_tiles
 from detector.tiles import Shape
 
 KEPT_IN_MEMORY = 0.08
-"""A heatmap that takes more than this share of the memory lies in a file."""
+"""A heatmap that takes more than this share of the memory lies in a file. That of a tomogram of the
+reference task takes 0.07 of what its voxels leave of 2 GB."""
 
 
 def find_candidates(

@@ -1,5 +1,6 @@
 import dataclasses
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -21,6 +22,14 @@ from detector.slab import (
 )
 from detector.tile_plan import plan_tiles
 from detector.views import FLIPS, SEVEN, VIEWS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _three_threads() -> Iterator[None]:
+    """Whatever the number of processors, and of threads that the tests are given."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("cryo_pick.threads.compute_threads", lambda: 3)
+        yield
 
 
 class AverageEngine:

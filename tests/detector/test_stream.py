@@ -1,6 +1,7 @@
 """A heatmap that comes plane by plane gives exactly what the whole one gives."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -19,6 +20,15 @@ from detector.peaks import find_peaks
 from detector.peaks_torch import find_peaks_on
 from detector.settings import CandidatesSettings
 from detector.stream import RollingPeaks, peak_stream
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _three_threads() -> Iterator[None]:
+    """Whatever the number of processors, and of threads that the tests are given."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("cryo_pick.threads.compute_threads", lambda: 3)
+        yield
+
 
 cases = st.tuples(
     st.tuples(st.integers(1, 2), st.integers(1, 14), st.integers(1, 7), st.integers(1, 7)),

@@ -63,6 +63,17 @@ def test_tiles_are_as_deep_as_the_network_knows() -> None:
     assert plan(Flat(), depth=16, memory="50MB").tile[1] < 320
 
 
+def test_a_given_tile_that_takes_more_than_the_memory_is_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert plan(Flat(), tile=[32, 320, 320], memory="1GB").tile == (32, 320, 320)
+    assert not caplog.text
+    assert plan(Flat(), tile=[32, 320, 320], memory="100MB").tile == (32, 320, 320)
+    assert (
+        "tiles of 32x320x320 voxels take about 0.23 GB, more than infer.memory=100MB" in caplog.text
+    )
+
+
 def test_depth_is_no_limit_where_there_is_no_more_or_a_tile_is_given() -> None:
     assert plan(Flat(), depth=48) == plan(Flat())
     assert plan(Flat(), depth=16, tile=[32, 64, 64]).tile == (32, 64, 64)

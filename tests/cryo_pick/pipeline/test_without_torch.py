@@ -66,6 +66,7 @@ def test_where_it_was_trained_torch_is_not_needed_the_first_time(
     get_ready(own_bundle, compose(["infer.accelerator=cpu"]))
     tomograms = write_tomograms(tmp_path / "tomograms", 1)
     words = [str(tomograms), "--model", str(own_bundle), "--out", str(tmp_path / "out")]
+    words += ["infer.tile=[16,32,32]"]  # several, for which the receptive field has to be known
     first = predicted("without", words, tmp_path / "cache")
     assert first.returncode == 0, first.stderr
 

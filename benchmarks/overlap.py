@@ -18,7 +18,8 @@ from views import judged
 from cryo_pick.config import compose
 from cryo_pick.formats.inputs import find_inputs
 from cryo_pick.pipeline.dataset import load_dataset
-from cryo_pick.pipeline.predict import load_picker, pick_tomogram
+from cryo_pick.pipeline.picker import load_picker
+from cryo_pick.pipeline.predict import pick_tomogram
 from detector import tiles
 from detector.tile_plan import plan_tiles
 

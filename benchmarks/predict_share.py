@@ -26,7 +26,8 @@ import numpy as np  # noqa: E402
 
 from cryo_pick.config import compose  # noqa: E402
 from cryo_pick.formats.copick import open_project  # noqa: E402
-from cryo_pick.pipeline.predict import load_picker, pick_tomogram  # noqa: E402
+from cryo_pick.pipeline.picker import load_picker  # noqa: E402
+from cryo_pick.pipeline.predict import pick_tomogram  # noqa: E402
 from cryo_pick.settings import DataSettings  # noqa: E402
 
 IMPORTED = time.perf_counter()

@@ -20,7 +20,8 @@ import numpy as np
 from cryo_pick.config import compose
 from cryo_pick.formats.inputs import InputRun, find_inputs
 from cryo_pick.pipeline.dataset import Dataset, load_dataset
-from cryo_pick.pipeline.predict import Picker, load_picker, pick_tomogram, picks_of
+from cryo_pick.pipeline.picker import Picker, load_picker
+from cryo_pick.pipeline.predict import pick_tomogram, picks_of
 from metrics.counts import weighted_mean
 from metrics.curves import hits_per_class
 from metrics.evaluate import evaluate

@@ -27,7 +27,7 @@ from metrics.evaluate import evaluate as _evaluate
 from metrics.matching import match_one_to_one
 
 if TYPE_CHECKING:
-    from cryo_pick.pipeline.predict import Picker
+    from cryo_pick.pipeline.picker import Picker
 
 __all__ = [
     "cut_candidates",
@@ -170,7 +170,7 @@ def load_bundle(path: str | Path, *, two_stage: bool | None = None) -> Picker:
     >>> picker.stage, picker.bundle.voxel_spacing
     ('two_stage', 20.0)
     """
-    from cryo_pick.pipeline.predict import load_picker
+    from cryo_pick.pipeline.picker import load_picker
     from detector.settings import CandidatesSettings, InferSettings
 
     return load_picker(Path(path), two_stage, InferSettings(), CandidatesSettings())

@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, config: Config | None) -> int:
     """Write the picks and print how many there are."""
     from cryo_pick.pipeline.output import check_picks_path, write_picks_file
-    from cryo_pick.pipeline.predict import recut
+    from cryo_pick.pipeline.recut import recut
     from cryo_pick.pipeline.tables import print_counts
 
     check_picks_path(args.out)

@@ -26,15 +26,11 @@ from cryo_pick.logs import progress
 from cryo_pick.pipeline.ledger import run_folder, write_plan
 from cryo_pick.pipeline.one_run import Failure, RunTask
 from cryo_pick.pipeline.output import write_picks_file
+from cryo_pick.pipeline.picker import PickerPlan, plan_picker
 from cryo_pick.pipeline.pools import open_pool
-from cryo_pick.pipeline.predict import (
-    PickerPlan,
-    RunResult,
-    class_counts,
-    keep_bundle_beside,
-    plan_picker,
-)
+from cryo_pick.pipeline.predict import RunResult, class_counts
 from cryo_pick.pipeline.preview import log_outcome, print_results
+from cryo_pick.pipeline.recut import keep_bundle_beside
 from cryo_pick.pipeline.work import work_through
 
 OWN_SESSION = "0"

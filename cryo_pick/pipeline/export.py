@@ -22,7 +22,8 @@ from cryo_pick.hardware import Precision, choose_device, choose_precision
 from cryo_pick.network_spec import NetworkSpec
 from cryo_pick.normalize import intensity_statistics, normalize
 from cryo_pick.picks import Picks
-from cryo_pick.pipeline.predict import Picker, load_picker, pick_tomogram, picks_of
+from cryo_pick.pipeline.picker import Picker, load_picker
+from cryo_pick.pipeline.predict import pick_tomogram, picks_of
 from cryo_pick.tomogram import Tomogram
 from cryo_pick.weights import load_network
 from detector.engine import Engine, UnsupportedNetwork, cpu_precision, openvino_precision

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from detector.settings import InferSettings
 
 if TYPE_CHECKING:
     from cryo_pick.pipeline.bundle import Bundle
-    from cryo_pick.pipeline.predict import Picker
+    from cryo_pick.pipeline.picker import Picker
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,8 @@ def smaller_tiles(infer: InferSettings, share: int) -> InferSettings:
     if infer.tile is None:
         return replace(infer, memory=f"{max(1, parse_memory(infer.memory) // share)}B")
     tile = list(infer.tile)
-    for _ in range(share.bit_length() - 1):
+    goal = math.prod(tile) / share
+    while math.prod(tile) > goal and max(tile) > 16:
         axis = max(range(3), key=lambda i: tile[i])
         tile[axis] = max(16, tile[axis] // 2 // 8 * 8)
     return replace(infer, tile=tile, overlap=None)

@@ -11,7 +11,8 @@ from cryo_pick.errors import ConfigError, CryoPickError
 from cryo_pick.formats.inputs import InputRun
 from cryo_pick.hardware import set_compute_threads
 from cryo_pick.pipeline.fallback import is_out_of_memory
-from cryo_pick.pipeline.predict import Picker, PickerPlan, RunResult, load_planned, predict_run
+from cryo_pick.pipeline.picker import Picker, PickerPlan, load_planned
+from cryo_pick.pipeline.predict import RunResult, predict_run
 from cryo_pick.run_folder import usable_cpus
 
 

@@ -14,7 +14,8 @@ from cryo_pick.allocator import give_back_large_blocks
 from cryo_pick.cluster import Cluster, open_cluster
 from cryo_pick.errors import CryoPickError
 from cryo_pick.pipeline.one_run import Failure, RunTask, do_run, do_run_on_worker
-from cryo_pick.pipeline.predict import Picker, PickerPlan, RunResult, load_planned
+from cryo_pick.pipeline.picker import Picker, PickerPlan, load_planned
+from cryo_pick.pipeline.predict import RunResult
 from cryo_pick.settings import ClusterSettings
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,8 @@ from cryo_pick.logs import duration
 from cryo_pick.pipeline.bundle import read_bundle
 from cryo_pick.pipeline.ledger import DONE, run_folder
 from cryo_pick.pipeline.one_run import Failure
-from cryo_pick.pipeline.predict import PickerPlan, RunResult, class_counts
+from cryo_pick.pipeline.picker import PickerPlan
+from cryo_pick.pipeline.predict import RunResult, class_counts
 from cryo_pick.pipeline.tables import print_counts
 from refiner.blend import blended_scores
 

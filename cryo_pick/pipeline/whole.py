@@ -20,7 +20,7 @@ from cryo_pick.logs import duration
 from cryo_pick.pipeline.bundle import Bundle
 from cryo_pick.pipeline.dataset import Dataset, check_folds, load_dataset
 from cryo_pick.pipeline.fit import FitOutcome
-from cryo_pick.pipeline.predict import load_picker
+from cryo_pick.pipeline.picker import load_picker
 from cryo_pick.pipeline.pretrain import check_pretraining, pretrain
 from cryo_pick.pipeline.processes import first_only, is_first
 from cryo_pick.pipeline.results import fit_bundle, load_report_data

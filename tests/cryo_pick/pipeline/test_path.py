@@ -17,7 +17,7 @@ from cryo_pick.files import temporary_name
 from cryo_pick.formats.candidates_npz import read_candidates
 from cryo_pick.formats.copick import open_project
 from cryo_pick.pipeline.bundle import read_bundle
-from cryo_pick.pipeline.predict import plan_picker
+from cryo_pick.pipeline.picker import plan_picker
 from cryo_pick.pipeline.results import read_config
 from cryo_pick.pipeline.train import predict_fold, score_fold
 from cryo_pick.pipeline.train_folder import TrainFolder

@@ -20,7 +20,8 @@ from cryo_pick.formats.zarr_volume import ZarrVolume
 from cryo_pick.mapped import MappedVolume
 from cryo_pick.normalize import intensity_statistics, normalize
 from cryo_pick.pipeline.heatmaps import find_candidates
-from cryo_pick.pipeline.predict import Picker, load_picker, pick_tomogram
+from cryo_pick.pipeline.picker import Picker, load_picker
+from cryo_pick.pipeline.predict import pick_tomogram
 from cryo_pick.pipeline.reading import opened_within
 from cryo_pick.spooled import SpooledVolume
 from cryo_pick.tomogram import Tomogram
